@@ -12,12 +12,14 @@
 #include "gated_delta.h"
 
 #define STAGES 3
-#define SHORT_TOKENS 112
+#define SHORT_TOKENS 80
 #define DEPENDENT 1
 #define MOST_BY_HEAD 396
 #define PREFETCH 1
 #define ONE_KNOWN 1
 #define USE_WGMMA 1
+#define PAIRED_ABOVE kProcessors  // blocks of one group that a call may have
+#define PAIRED_STAGES 4           // of what walks the ends
 
 constexpr int kChunk = 64, kSize = 128, kHeads = 8, kQkHeads = 4, kThreads = 128;
 constexpr int kRows = 64;  // rows of V of a block of the chain
@@ -74,6 +76,15 @@ __device__ __forceinline__ void bring_tile(uint32_t to, bf16_ptr from, int strid
     }
 }
 
+// Zeros in the rows of a tile that belong to no token of this sequence: what lies there could be
+// anything, and nothing times anything need not be nothing.
+template <int THREADS>
+__device__ __forceinline__ void clear_rows(char* tile, int rows) {
+#pragma unroll 1
+    for (int i = rows * 8 + threadIdx.x; i < kChunk * 8; i += THREADS)
+        *reinterpret_cast<uint4*>(tile + i * 16) = make_uint4(0, 0, 0, 0);
+}
+
 // B fragments of two neighbouring groups of 8 rows of a swizzled tile, columns 16 * step ...
 __device__ __forceinline__ uint32_t rows_address(uint32_t tile, int pair, int step) {
     const int lane = threadIdx.x & 31;
@@ -120,7 +131,7 @@ __device__ __forceinline__ float2 head_of(const Inputs& in, int head0) {
     return make_float2(in.A_log[head], in.dt_bias[head]);
 }
 
-// Running log decays and update gates of a chunk for GROUP heads; ends with a barrier.
+// Running log decays, to base 2, and update gates of a chunk for GROUP heads; ends with a barrier.
 template <int GROUP>
 __device__ __forceinline__ void compute_gates(const Inputs& in, Scratch<GROUP>& s, long long first,
                                               int rows, int head0, float2 of_head) {
@@ -134,8 +145,8 @@ __device__ __forceinline__ void compute_gates(const Inputs& in, Scratch<GROUP>& 
             const uint16_t a = load_now(in.a + at), b = load_now(in.b + at);
             const float x = widened(a) + of_head.y;
             const float softplus = fmaxf(x, 0.0f) + log1pf(__expf(-fabsf(x)));
-            // The bound keeps differences of running sums finite.
-            sum = fmaxf(-__expf(of_head.x) * softplus, -1e30f);
+            // The bound keeps differences of running sums finite. To base 2 from here on.
+            sum = fmaxf(-__expf(of_head.x) * softplus, -1e30f) * 1.44269504f;
             beta = __fdividef(1.0f, 1.0f + __expf(-widened(b)));
         }
         s.beta[group][token] = beta;
@@ -171,6 +182,25 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
     float kk[8][4] = {}, other[kBoth ? 8 : 1][4] = {};
     float(*qk)[4] = kBoth ? other : kk;
     const uint32_t k_tile = shared_address(keys), q_tile = shared_address(queries);
+#if USE_WGMMA && HAS_WGMMA
+    // All of both products, above the diagonal too: a tenth of the instructions.
+    const uint64_t by_keys = right_operand(k_tile, 16, 1024), by_queries = right_operand(q_tile, 16, 1024);
+    const uint64_t one = kBoth || __shfl_sync(0xffffffffu, part, 0) == 0 ? by_keys : by_queries;
+    group_fence();
+#pragma unroll
+    for (int step = 0; step < 8; ++step) {
+        const int at = (step >> 2) * (kHalf >> 4) + (step & 3) * 2;
+        group_tiles(kk, one + at, by_keys + at, step > 0);
+    }
+    if constexpr (kBoth)
+#pragma unroll
+        for (int step = 0; step < 8; ++step) {
+            const int at = (step >> 2) * (kHalf >> 4) + (step & 3) * 2;
+            group_tiles(other, by_queries + at, by_keys + at, step > 0);
+        }
+    group_commit();
+    group_wait<0>();
+#else
     // Code that runs once costs its fetch: what can be a loop is one.
 #pragma unroll 1
     for (int step = 0; step < 8; ++step) {
@@ -191,6 +221,7 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
             }
         }
     }
+#endif
     __syncthreads();
 #pragma unroll 1
     for (int group = 0; group < GROUP; ++group) {
@@ -203,34 +234,44 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
             own[i] = s.running[group][warp * 16 + g + 8 * i];
             beta[i] = s.beta[group][warp * 16 + g + 8 * i];
         }
+        const uint32_t answers = shared_address(image) + kHalf;
+        const uint32_t nothing[4] = {0, 0, 0, 0};
 #pragma unroll
-        for (int tile = 0; tile < 2 * BLOCKS; ++tile) {
-            if (tile / 2 > warp) continue;
-            const int column = tile * 8 + 2 * t;
-            const float2 others = *reinterpret_cast<const float2*>(&s.running[group][column]);
+        for (int pair = 0; pair < BLOCKS; ++pair) {
+            if (pair > warp) {
+                // A group's product reads all of P's tile.
+                if (outer) stmatrix(left_address(answers, warp, pair), nothing);
+                continue;
+            }
+            uint32_t answer[4], mix[4];
 #pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const int row = warp * 16 + g + 8 * i;
-                const float decay0 = column <= row ? __expf(own[i] - others.x) : 0.0f;
-                const float decay1 = column + 1 <= row ? __expf(own[i] - others.y) : 0.0f;
-                const int at = swizzled(row, column);
-                if (outer)
-                    *reinterpret_cast<uint32_t*>(image + kHalf + at) =
-                        pack_bf16(scale * decay0 * qk[tile][2 * i],
-                                  scale * decay1 * qk[tile][2 * i + 1]);
-                if (!inner) continue;
-                const float mix0 = beta[i] * decay0 * kk[tile][2 * i];
-                const float mix1 = beta[i] * decay1 * kk[tile][2 * i + 1];
-                if (tile / 2 == warp) {
-                    float* place = block + (column & 15) * 20 + (row & 15);
-                    place[0] = mix0;
-                    place[20] = mix1;
-                } else {
-                    *reinterpret_cast<uint32_t*>(
-                        COMPACT ? image + swizzled(tile / 2 * 16 + (row & 15), warp * 16 + (column & 15))
-                                : mixing + group * kHalf + at) = pack_bf16(mix0, mix1);
+            for (int n = 0; n < 2; ++n) {
+                const int tile = 2 * pair + n, column = tile * 8 + 2 * t;
+                const float2 others = *reinterpret_cast<const float2*>(&s.running[group][column]);
+#pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    const int row = warp * 16 + g + 8 * i;
+                    const float decay0 = column <= row ? power_of_two(own[i] - others.x) : 0.0f;
+                    const float decay1 = column + 1 <= row ? power_of_two(own[i] - others.y) : 0.0f;
+                    if (outer)
+                        answer[2 * n + i] = pack_bf16(scale * decay0 * qk[tile][2 * i],
+                                                      scale * decay1 * qk[tile][2 * i + 1]);
+                    if (!inner) continue;
+                    const float mix0 = beta[i] * decay0 * kk[tile][2 * i];
+                    const float mix1 = beta[i] * decay1 * kk[tile][2 * i + 1];
+                    if (pair == warp) {
+                        float* place = block + (column & 15) * 20 + (row & 15);
+                        place[0] = mix0;
+                        place[20] = mix1;
+                    }
+                    mix[2 * n + i] = pack_bf16(mix0, mix1);
                 }
             }
+            if (outer) stmatrix(left_address(answers, warp, pair), answer);
+            if (inner && pair < warp)
+                stmatrix(COMPACT ? left_address(shared_address(image), pair, warp)
+                                 : left_address(shared_address(mixing) + group * kHalf, warp, pair),
+                         mix);
         }
     }
     __syncwarp();
@@ -256,14 +297,18 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
         }
         // All lanes have read what the inverse takes the place of.
         if (COMPACT) __syncwarp(GROUP == 2 ? 0xffffffffu : 0xffffu);
-        char* image = images + group * kImage;
 #pragma unroll
-        for (int i = 0; i < 16; ++i) {
-            inverse[i * 16 + column] = narrowed(x[i]);
-            *reinterpret_cast<uint16_t*>(image + swizzled(warp * 16 + i, warp * 16 + column)) =
-                narrowed(x[i]);
-        }
+        for (int i = 0; i < 16; ++i) inverse[i * 16 + column] = narrowed(x[i]);
     }
+    __syncwarp();
+    if (inner && warp < BLOCKS)
+#pragma unroll
+        for (int group = 0; group < GROUP; ++group) {
+            uint32_t x[4];
+            ldmatrix(x, shared_address(inverses) + (group * 4 + warp) * kInverseStep +
+                            (((lane >> 3) & 1) * 8 + (lane & 7)) * 32 + (lane >> 4) * 16);
+            stmatrix(left_address(shared_address(images) + group * kImage, warp, warp), x);
+        }
     __syncthreads();
     // Blocks below: T_ij = -T_ii sum_m A_im T_mj, transposed so that each is the next left operand.
     constexpr int kJobs = GROUP == 2 && WARPS == 4 ? 2 : 1;
@@ -305,41 +350,34 @@ __device__ __forceinline__ void prepare_chunk(const Scratch<GROUP>& s, char* key
             mma_bf16(found[0], a, right[0], right[1]);
             mma_bf16(found[1], a, right[2], right[3]);
 #pragma unroll
-            for (int n = 0; n < 2; ++n)
+            for (int e = 0; e < 8; ++e) found[e / 4][e % 4] = -found[e / 4][e % 4];
+            as_left(a, found[0], found[1]);
+            stmatrix_transposed(rows_address(shared_address(image), i, j), a);
+            if (i < 3)
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    found[n][e] = -found[n][e];
-                    const int column = j * 16 + g + 8 * (e >> 1);
-                    *reinterpret_cast<uint16_t*>(
-                        image + swizzled(i * 16 + n * 8 + 2 * t + (e & 1), column)) =
-                        narrowed(found[n][e]);
-                }
-            if (i < 3) as_left(left[i < 3 ? i : 0], found[0], found[1]);
+                for (int e = 0; e < 4; ++e) left[i < 3 ? i : 0][e] = a[e];
         }
     }
     if (COMPACT) __syncthreads();
-#if USE_WGMMA
-    // A group's product reads all of P's tile and T's rows by halves: zeros above the diagonal.
-#pragma unroll 1
-    for (int i = threadIdx.x; i < GROUP * 8 * 32; i += 32 * WARPS) {
-        const int which = i / 32 % 8, above = which < 6 ? which : which == 6 ? 0 : 5, piece = i % 32;
-        const int row = above < 3 ? 0 : above < 5 ? 1 : 2;
-        const int column = above < 3 ? above + 1 : above < 5 ? above - 1 : 3;
-        *reinterpret_cast<uint4*>(images + i / 256 * kImage + (which < 6 ? kHalf : 0) +
-                                  swizzled(row * 16 + piece / 2, column * 16 + piece % 2 * 8)) =
-            make_uint4(0, 0, 0, 0);
+    // A group's product reads T's rows by halves: zeros above the diagonal.
+    if (const int each = threadIdx.x >> 5; each < 2 * GROUP) {
+        const uint32_t nothing[4] = {0, 0, 0, 0};
+        stmatrix(left_address(shared_address(images) + each / 2 * kImage, each % 2 * 2, each % 2 * 2 + 1), nothing);
     }
-#endif
     if (const int group = threadIdx.x / kChunk; group < GROUP) {
         const int token = threadIdx.x % kChunk;
         const float own = s.running[group][token];
         float* factors =
             reinterpret_cast<float*>(images + group * kImage + factors_at(token / 2)) + (token & 1);
-        factors[0] = __expf(own);
-        factors[2] = __expf(s.running[group][kChunk - 1] - own);
+        factors[0] = power_of_two(own);
+        factors[2] = power_of_two(s.running[group][kChunk - 1] - own);
         *(reinterpret_cast<float*>(images + group * kImage + gates_at(token / 2)) + (token & 1)) =
             s.beta[group][token];
     }
+#if USE_WGMMA && HAS_WGMMA
+    // A copy reads what was written.
+    async_fence();
+#endif
     __syncthreads();
 }
 
@@ -358,16 +396,25 @@ __device__ __forceinline__ int sequence_of(const Inputs& in, int slot) {
     return count - 1;
 }
 
-constexpr int prepare_shared(int group, bool compact = false) {
-    return 2 * kTile + group * (compact ? 4 * kBlockBytes : kImage) + (group == 2 ? sizeof(Scratch<2>) : sizeof(Scratch<1>));
+__host__ __device__ constexpr int prepare_shared(int group, bool compact = false) {
+    return 2 * kTile + group * (compact ? 4 * kBlockBytes : kImage) + (group == 2 ? sizeof(Scratch<2>) : sizeof(Scratch<1>)) / 16 * 16 + 32;
 }
 
 // A block prepares a chunk for GROUP heads that share a query and key head.
 template <int GROUP, int WARPS, bool COMPACT>
-__global__ void __launch_bounds__(32 * WARPS, COMPACT ? 5 : 3) prepare(const Inputs in) {
+__global__ void __launch_bounds__(32 * WARPS, COMPACT ? 5 : 3) prepare(const Inputs in, const __grid_constant__ Maps maps) {
     launch_dependents();
     char* shared = dynamic_shared();
     const int slot = blockIdx.x, head = blockIdx.y * GROUP, qk_head = head / 2;
+#if USE_WGMMA && HAS_WGMMA
+    const uint32_t came = shared_address(shared) + prepare_shared(GROUP, COMPACT) - 16;
+    if (threadIdx.x == 0) {
+        prefetch_map(&maps.k);
+        prefetch_map(&maps.q);
+        barrier_init(came, 1);
+        barrier_init_fence();
+    }
+#endif
     const float2 of_head = head_of<GROUP>(in, head);
     if (PREFETCH && !(ONE_KNOWN && in.sequences == 1)) {
         // Blocks share out all tokens while the bounds of the sequences are on their way.
@@ -388,25 +435,48 @@ __global__ void __launch_bounds__(32 * WARPS, COMPACT ? 5 : 3) prepare(const Inp
         start + static_cast<long long>(slot - sequence - static_cast<int>(start / kChunk)) * kChunk;
     if (first >= end) return;
     const int rows = static_cast<int>(min(static_cast<long long>(kChunk), end - first));
+#if USE_WGMMA && HAS_WGMMA
+    if (threadIdx.x == 0) {
+        barrier_expect(came, 2 * kTile);
+        copy_tiles(shared_address(shared), &maps.k, qk_head * 2, static_cast<int>(first), came);
+        copy_tiles(shared_address(shared) + kTile, &maps.q, qk_head * 2, static_cast<int>(first), came);
+    }
+#else
     const long long at = (first * kQkHeads + qk_head) * kSize;
     bring_tile<kSize, 4, 32 * WARPS>(shared_address(shared), in.k + at, kQkHeads * kSize, rows);
     bring_tile<kSize, 4, 32 * WARPS>(shared_address(shared) + kTile, in.q + at, kQkHeads * kSize, rows);
     copy_commit();
+#endif
     char* behind = shared + 2 * kTile;
     char* images = COMPACT ? shared : behind;
     char* blocks = COMPACT ? behind : shared;
     Scratch<GROUP>& scratch = *reinterpret_cast<Scratch<GROUP>*>(
         behind + GROUP * (COMPACT ? 4 * kBlockBytes : kImage));
     compute_gates<GROUP>(in, scratch, first, rows, head, of_head);
+#if USE_WGMMA && HAS_WGMMA
+    barrier_wait(came, 0);
+    if (rows < kChunk) {
+        clear_rows<32 * WARPS>(shared, rows);
+        clear_rows<32 * WARPS>(shared + kHalf, rows);
+        clear_rows<32 * WARPS>(shared + kTile, rows);
+        clear_rows<32 * WARPS>(shared + kTile + kHalf, rows);
+        async_fence();
+        __syncthreads();
+    }
+#else
     copy_wait<0>();
     __syncthreads();
+#endif
     prepare_chunk<GROUP, 4, WARPS, COMPACT>(scratch, shared, shared + kTile, images, shared + kTile, blocks,
                      COMPACT ? blocks : shared + 4 * GROUP * kBlockBytes, in.scale);
-    uint4* to = reinterpret_cast<uint4*>(
-        in.images + (static_cast<long long>(slot) * kHeads + head) * kImage);
+    char* to = in.images + (static_cast<long long>(slot) * kHeads + head) * kImage;
+#if USE_WGMMA && HAS_WGMMA
+    if (threadIdx.x == 0) store_bytes(to, shared_address(images), GROUP * kImage);
+#else
 #pragma unroll 3
     for (int i = threadIdx.x; i < GROUP * kImage / 16; i += 32 * WARPS)
-        to[i] = reinterpret_cast<const uint4*>(images)[i];
+        reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(images)[i];
+#endif
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -594,7 +664,7 @@ __device__ __forceinline__ void bring_image(uint32_t to, const char* image) {
 }
 
 __device__ __forceinline__ void store_zeros(float* to) {
-    for (int i = threadIdx.x; i < kRows * kSize / 4; i += kThreads)
+    for (int i = threadIdx.x % kThreads; i < kRows * kSize / 4; i += kThreads)
         reinterpret_cast<float4*>(to)[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 }
 
@@ -605,9 +675,14 @@ struct Item {
     int ends;  // ends of segments before this sequence's
 };
 
-// A sequence of many chunks is cut where walking its segments at once pays for combining them.
-__device__ __forceinline__ int segments_of(int chunks, int least) {
-    return chunks < least ? 1 : static_cast<int>(sqrtf(static_cast<float>(chunks)));
+// A long sequence is cut into segments that are walked at once. A call has `most_ends` more of them than
+// sequences; each sequence has its share by length, and no segment fewer than three chunks.
+__device__ __forceinline__ int segments_of(const Inputs& in, int length) {
+    const int chunks = (length + kChunk - 1) / kChunk;
+    if (!in.split || chunks < in.least_cut) return 1;
+    const int share = 1 + static_cast<int>(static_cast<long long>(in.most_ends) * length / in.tokens);
+    const int each = max(3, (chunks + share - 1) / share);
+    return (chunks + each - 1) / each;
 }
 
 // Item `index` of those of all sequences, the longest first; at most 128 sequences have an order.
@@ -619,24 +694,33 @@ __device__ __forceinline__ Item item_of(const Inputs& in, int index, bool inner,
     int* segments = lengths + kMostRanked;
     int* found = segments + kMostRanked;
     const int mine = threadIdx.x;
+    int length = -1, own = 1;
     if (mine < in.sequences) {
-        const int length = static_cast<int>(start_of(in, mine + 1) - start_of(in, mine));
-        lengths[mine] = length;
-        segments[mine] = in.split ? segments_of((length + kChunk - 1) / kChunk, in.least_cut) : 1;
+        length = static_cast<int>(start_of(in, mine + 1) - start_of(in, mine));
+        own = segments_of(in, length);
     }
+    // Read by fours.
+    if (mine < kMostRanked) lengths[mine] = length, segments[mine] = own;
     if (mine == 0) found[0] = -1;
     __syncthreads();
     if (mine < in.sequences) {
-        const int length = lengths[mine];
         int before = 0, ends = 0;
-        for (int i = 0; i < in.sequences; ++i)
-            if (lengths[i] > length || (lengths[i] == length && i < mine)) {
-                ++before;
-                ends += segments[i] - 1;
-            }
+#pragma unroll 2
+        for (int base = 0; base < in.sequences; base += 4) {
+            const int4 others = *reinterpret_cast<const int4*>(lengths + base);
+            const int4 theirs = *reinterpret_cast<const int4*>(segments + base);
+            const int each[4] = {others.x, others.y, others.z, others.w};
+            const int cuts[4] = {theirs.x, theirs.y, theirs.z, theirs.w};
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+                if (each[i] > length || (each[i] == length && base + i < mine)) {
+                    ++before;
+                    ends += cuts[i] - 1;
+                }
+        }
         const int first = inner ? ends : before + ends;
-        if (index >= first && index < first + segments[mine] - inner) {
-            found[0] = mine, found[1] = index - first, found[2] = segments[mine], found[3] = ends;
+        if (index >= first && index < first + own - inner) {
+            found[0] = mine, found[1] = index - first, found[2] = own, found[3] = ends;
         }
     }
     __syncthreads();
@@ -648,123 +732,113 @@ __device__ __forceinline__ Item item_of(const Inputs& in, int index, bool inner,
 }
 
 // A stage of a walk: K, Q, V, T and P, or K, V and T; barriers lie behind.
-// With two stages two blocks share a processor, to the last kilobyte.
-constexpr int kWalkStage = 2 * kTile + 3 * kHalf, kEndStage = kTile + 2 * kHalf;
-constexpr int walk_shared(int stage, int stages) { return stages * stage + 96; }
+// Groups of four warps walk 64 rows of a head's state each; of V a stage has as many tiles of 64 columns
+// as a block has of them. Behind the stages of the chain lie the states that its answers begin from.
+template <int GROUPS>
+constexpr int kWalkStage = 2 * kTile + (2 + GROUPS) * kHalf;
+template <int GROUPS>
+constexpr int kEndStage = kTile + (1 + GROUPS) * kHalf;
+template <bool ENDS, int DEPTH, int GROUPS>
+constexpr int walk_shared() {
+    return DEPTH * (ENDS ? kEndStage<GROUPS> : kWalkStage<GROUPS>) + (ENDS ? 0 : GROUPS * kTile) + 128;
+}
 // A piece of a segment's end: 64 rows of what it makes of zeros, or the upper or lower 16 bits of
 // what it makes of the identity.
 constexpr int kEnd = 32768;
 #if USE_WGMMA && HAS_WGMMA
-// The output of a chunk, packed, as rows of 16 bytes; through this warp's columns of V.
-__device__ __forceinline__ void turn_output(uint4 (&y)[4], const uint32_t (&x)[4][4], char* values) {
-    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-#pragma unroll
-    for (int pair = 0; pair < 4; ++pair)
-        stmatrix_transposed(rows_address(shared_address(values), pair, warp), x[pair]);
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-        y[i] = *reinterpret_cast<const uint4*>(
-            values + swizzled(i * 16 + (lane >> 1), warp * 16 + (lane & 1) * 8));
+// A block's part of the walk of one head through the chunks of a segment.
+struct Walk {
+    Item item;
+    int group, head, first_part, chunks;  // of a warp: its group of four
+    long long start, end, first_token;
+    const char* images;
+    uint32_t stages, states, full, empty, came, went, published, answered;
+};
+
+__device__ __forceinline__ int rows_of(const Walk& w, int chunk) {
+    return static_cast<int>(min(static_cast<long long>(kChunk),
+                                w.end - w.first_token - static_cast<long long>(chunk) * kChunk));
 }
-__device__ __forceinline__ void store_output(const uint4 (&y)[4], uint16_t* output, int rows) {
-    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-    output += (lane >> 1) * kHeads * kSize + warp * 16 + (lane & 1) * 8;
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-        if (i * 16 + (lane >> 1) < rows)
-            *reinterpret_cast<uint4*>(output + i * 16 * kHeads * kSize) = y[i];
+__device__ __forceinline__ const char* end_of(const Inputs& in, const Walk& w, int i, int which) {
+    return in.ends + ((static_cast<long long>(w.item.ends + i) * kHeads + w.head) * 4 + which) * kEnd;
 }
 
-// Zeros in the rows of a tile that belong to no token of this sequence: what lies there could be
-// anything, and nothing times anything need not be nothing.
-__device__ __forceinline__ void clear_rows(char* tile, int rows) {
+// What one thread does for all: it asks for every tile; the copies themselves say when they are there.
+template <bool ENDS, int DEPTH, int GROUPS>
+struct Feeder {
+    static constexpr int kStageBytes = ENDS ? kEndStage<GROUPS> : kWalkStage<GROUPS>;
+    static constexpr int kValuesAt = ENDS ? kTile : 2 * kTile, kInverseAt = kValuesAt + GROUPS * kHalf;
+    // Where the ends of the segments before are brought to: not into the first of three stages.
+    static constexpr int kEndsAt = DEPTH * kStageBytes - 3 * kEnd;
+
+    __device__ static __forceinline__ void tokens(const Walk& w, const Maps& maps, int chunk) {
+        const bool identity = ENDS && w.first_part >= 2;
+        const uint32_t stage = w.stages + chunk % DEPTH * kStageBytes, barrier = w.full + chunk % DEPTH * 8;
+        const int first = static_cast<int>(w.first_token) + chunk * kChunk;
+        barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : GROUPS * kHalf) + kHalf);
+        copy_tiles(stage, &maps.k, w.head / 2 * 2, first, barrier);
+        if (!identity)
+#pragma unroll
+            for (int i = 0; i < GROUPS; ++i)
+                copy_tiles(stage + kValuesAt + i * kHalf, &maps.v, w.head * 2 + w.first_part % 2 + i, first, barrier);
+        if (!ENDS) copy_tiles(stage + kTile, &maps.q, w.head / 2 * 2, first, barrier);
+    }
+    __device__ static __forceinline__ void image(const Walk& w, int chunk) {
+        copy_bytes(w.stages + chunk % DEPTH * kStageBytes + kInverseAt,
+                   w.images + static_cast<long long>(chunk) * kHeads * kImage, ENDS ? kHalf : 2 * kHalf,
+                   w.full + chunk % DEPTH * 8);
+    }
+    // What is asked for before any chunk is done with.
+    __device__ static __forceinline__ void begin(const Inputs& in, const Walk& w, const Maps& maps) {
+        const bool whole = ENDS || w.item.segment == 0;
+        const int most = min(DEPTH, w.chunks), ahead = whole ? most : 1;
 #pragma unroll 1
-    for (int i = rows * 8 + threadIdx.x; i < kChunk * 8; i += kThreads)
-        *reinterpret_cast<uint4*>(tile + i * 16) = make_uint4(0, 0, 0, 0);
-}
-
-// Walks 64 rows of a head's state through the chunks of a segment. With ENDS it walks what decides
-// the segment's end, whatever its beginning will be: zeros with the values (B, parts 0 and 1), the
-// identity without (M, parts 2 and 3), and no queries; end = beginning M + B. Otherwise the
-// beginning is the sequence's, carried through the ends of the segments before.
-template <bool ENDS, int DEPTH>
-__device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
-    constexpr int kStageBytes = ENDS ? kEndStage : kWalkStage;
-    constexpr int kValuesAt = ENDS ? kTile : 2 * kTile, kInverseAt = kValuesAt + kHalf;
-    constexpr int kParts = ENDS ? 4 : 2;
-    char* shared = dynamic_shared();
-    const int head = blockIdx.x / kParts % kHeads, part = blockIdx.x % kParts;
-    const int row0 = part % 2 * kRows;
-    const bool identity = ENDS && part >= 2;
-    if (threadIdx.x == 0) {
-        prefetch_map(&maps.k);
-        prefetch_map(&maps.v);
-        if (!ENDS) prefetch_map(&maps.q);
-    }
-    const Item item = item_of(in, blockIdx.x / (kParts * kHeads), ENDS, shared);
-    if (item.sequence < 0) {
-        // What comes after this kernel counts on it for what came before.
+        for (int c = 0; c < ahead; ++c) tokens(w, maps, c);
         if (DEPENDENT) dependency_wait();
-        return;
-    }
-    const long long start = start_of(in, item.sequence), end = start_of(in, item.sequence + 1);
-    const long long place = state_at(item.sequence, head, row0);
-    if (end <= start) {
-        if (!ENDS) store_zeros(in.new_state + place);
-        return;
-    }
-    const int all = static_cast<int>((end - start + kChunk - 1) / kChunk);
-    const int each = (all + item.segments - 1) / item.segments, before = item.segment * each;
-    const int chunks = min(each, all - before);
-    const int slot = static_cast<int>(start / kChunk) + item.sequence + before;
-    const long long first_token = start + static_cast<long long>(before) * kChunk;
-    const uint32_t stages = shared_address(shared);
-    auto rows_of = [&](int chunk) {
-        return static_cast<int>(min(static_cast<long long>(kChunk),
-                                    end - first_token - static_cast<long long>(chunk) * kChunk));
-    };
-    const uint32_t full = stages + DEPTH * kStageBytes;
-    const uint32_t empty = full + 8 * DEPTH, came = empty + 8 * DEPTH, went = came + 24;
-    const bool first_thread = threadIdx.x == 0;
-    if (first_thread) {
-#pragma unroll
-        for (int i = 0; i < DEPTH; ++i) {
-            barrier_init(full + 8 * i, 1);
-            barrier_init(empty + 8 * i, 4);
+        proxy_fence();
+#pragma unroll 1
+        for (int c = 0; c < ahead; ++c) image(w, c);
+        if (whole) return;
+        auto bring_end = [&](int i) {
+            barrier_expect(w.came + i % 3 * 8, kEnd);
+            copy_bytes(w.stages + kEndsAt + i % 3 * kEnd, end_of(in, w, i, 2), kEnd, w.came + i % 3 * 8);
+        };
+#pragma unroll 1
+        for (int i = 0; i < min(3, w.item.segment); ++i) bring_end(i);
+#pragma unroll 1
+        for (int i = 0; i < w.item.segment; ++i) {
+            barrier_wait(w.went + i % 3 * 8, i / 3 & 1);
+            if (i + 3 < w.item.segment) bring_end(i + 3);
         }
-        if (!ENDS)
-#pragma unroll
-            for (int i = 0; i < 3; ++i) {
-                barrier_init(came + 8 * i, 1);
-                barrier_init(went + 8 * i, 4);
-            }
-        barrier_init_fence();
-    }
-    __syncthreads();
-    const int lane = threadIdx.x & 31;
-    // The first thread asks for everything; the copies themselves say when they are there.
-    auto tokens = [&](int chunk) {
-        const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
-        const int first = static_cast<int>(first_token) + chunk * kChunk;
-        barrier_expect(barrier, kTile + (ENDS ? 0 : kTile + kHalf) + (identity ? 0 : kHalf) + kHalf);
-        copy_tiles(stage, &maps.k, head / 2 * 2, first, barrier);
-        if (!identity) copy_tiles(stage + kValuesAt, &maps.v, head * 2 + row0 / 64, first, barrier);
-        if (!ENDS) {
-            copy_tiles(stage + kTile, &maps.q, head / 2 * 2, first, barrier);
+#pragma unroll 1
+        for (int c = ahead; c < most; ++c) {
+            tokens(w, maps, c);
+            image(w, c);
         }
-    };
-    const char* images = in.images + (static_cast<long long>(slot) * kHeads + head) * kImage;
-    auto image = [&](int chunk) {
-        const uint32_t stage = stages + chunk % DEPTH * kStageBytes, barrier = full + chunk % DEPTH * 8;
-        const char* from = images + static_cast<long long>(chunk) * kHeads * kImage;
-        copy_bytes(stage + kInverseAt, from, ENDS ? kHalf : 2 * kHalf, barrier);
-    };
-    // Where the ends of the segments before are brought to, chunks come later.
-    const int ahead = ENDS || item.segment == 0 ? min(DEPTH, chunks) : 0;
-    if (first_thread)
-        for (int c = 0; c < ahead; ++c) tokens(c);
-    const int warp = threadIdx.x >> 5, t = threadIdx.x & 3;
+    }
+    // What takes the place of a chunk once all have done with it.
+    __device__ static __forceinline__ void replace(const Walk& w, const Maps& maps, int chunk) {
+        if (chunk + DEPTH >= w.chunks) return;
+        barrier_wait(w.empty + chunk % DEPTH * 8, chunk / DEPTH & 1);
+        tokens(w, maps, chunk + DEPTH);
+        image(w, chunk + DEPTH);
+    }
+};
+
+// The group that walks a head's state through the chunks; with ENDS it walks what decides the
+// segment's end, whatever its beginning will be: zeros with the values (B, parts 0 and 1) or the
+// identity without (M, parts 2 and 3); end = beginning M + B. Otherwise the beginning is the
+// sequence's, carried through the ends of the segments before, and another group answers the
+// queries from the states and solved values that this one publishes.
+template <bool ENDS, int DEPTH, int GROUPS>
+__device__ __forceinline__ void carry_state(const Inputs& in, const Walk& w, char* shared) {
+    typedef Feeder<ENDS, DEPTH, GROUPS> Feed;
+    constexpr int kStageBytes = Feed::kStageBytes, kInverseAt = Feed::kInverseAt;
+    const int group = GROUPS == 1 ? 0 : w.group, part = w.first_part + group;
+    const int row0 = part % 2 * kRows, values_at = Feed::kValuesAt + group * kHalf;
+    const bool identity = ENDS && w.first_part >= 2;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, t = threadIdx.x & 3;
+    const long long place = state_at(w.item.sequence, w.head, row0);
     State s;
     if (ENDS || !in.state) {
 #pragma unroll
@@ -776,139 +850,119 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         load_state(s, in.state + place + warp * 16 * kSize);
     }
     if (DEPENDENT) dependency_wait();
-    if (first_thread) {
-        proxy_fence();
-        for (int c = 0; c < ahead; ++c) image(c);
-    }
-    if (!ENDS && item.segment > 0) {
+    if (!ENDS && w.item.segment > 0) {
         // Beginning of the next segment = S M + B.
-        auto end_of = [&](int i, int which) {
-            return in.ends + ((static_cast<long long>(item.ends + i) * kHeads + head) * 4 + which) * kEnd;
-        };
-        auto bring_end = [&](int i) {
-            barrier_expect(came + i % 3 * 8, kEnd);
-            copy_bytes(stages + i % 3 * kEnd, end_of(i, 2), kEnd, came + i % 3 * 8);
-        };
-        if (first_thread)
-            for (int i = 0; i < min(3, item.segment); ++i) bring_end(i);
-        float4 made[16];
-        auto load_made = [&](int i) {
-            const float4* from = reinterpret_cast<const float4*>(end_of(i, part)) + warp * 512 + lane;
+        uint4 made[8], next[8];
+        auto load_made = [&](uint4 (&x)[8], int i) {
+            const uint4* from = reinterpret_cast<const uint4*>(end_of(in, w, i, part)) + warp * 256 + lane;
 #pragma unroll
-            for (int tile = 0; tile < 16; ++tile) made[tile] = from[tile * 32];
+            for (int pair = 0; pair < 8; ++pair) x[pair] = from[pair * 32];
         };
-        load_made(0);
+        load_made(made, 0);
 #pragma unroll 1
-        for (int i = 0; i < item.segment; ++i) {
+        for (int i = 0; i < w.item.segment; ++i) {
             uint32_t left[8][4];
 #pragma unroll
             for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
-            const uint64_t end = right_operand(stages + i % 3 * kEnd, kEnd / 2, 1024);
-            barrier_wait(came + i % 3 * 8, i / 3 & 1);
+            if (i + 1 < w.item.segment) load_made(next, i + 1);
+            const uint64_t end = right_operand(w.stages + Feed::kEndsAt + i % 3 * kEnd, kEnd / 2, 1024);
+            barrier_wait(w.came + i % 3 * 8, i / 3 & 1);
             group_fence();
 #pragma unroll
             for (int step = 0; step < 8; ++step) group_columns(s, left[step], end + step * 128, step > 0);
             group_commit();
+            // Else what is added would be made ready between the products.
+            barrier_wait(w.came + i % 3 * 8, i / 3 & 1);
             group_wait<0>();
             __syncwarp();
-            if (lane == 0) barrier_arrive(went + i % 3 * 8);
-            if (first_thread && i + 3 < item.segment) {
-                barrier_wait(went + i % 3 * 8, i / 3 & 1);
-                bring_end(i + 3);
-            }
-            __syncwarp();
+            if (lane == 0) barrier_arrive(w.went + i % 3 * 8);
 #pragma unroll
-            for (int tile = 0; tile < 16; ++tile) {
-                s[tile][0] += made[tile].x, s[tile][1] += made[tile].y;
-                s[tile][2] += made[tile].z, s[tile][3] += made[tile].w;
-            }
-            if (i + 1 < item.segment) load_made(i + 1);
-        }
-        if (first_thread) {
-            for (int i = max(0, item.segment - 3); i < item.segment; ++i)
-                barrier_wait(went + i % 3 * 8, i / 3 & 1);
-            for (int c = 0; c < min(DEPTH, chunks); ++c) {
-                tokens(c);
-                image(c);
+            for (int pair = 0; pair < 8; ++pair) {
+                const uint32_t parts[4] = {made[pair].x, made[pair].y, made[pair].z, made[pair].w};
+#pragma unroll
+                for (int i = 0; i < 8; ++i)
+                    s[2 * pair + i / 4][i % 4] +=
+                        __uint_as_float(i % 2 ? parts[i / 2] & 0xffff0000u : parts[i / 2] << 16);
+                made[pair] = next[pair];
             }
         }
-        __syncwarp();
     }
-    uint16_t* output = in.output + (first_token * kHeads + head) * kSize + row0;
-    uint32_t left[8][4], packed[4][4];
+    uint32_t left[8][4];
 #pragma unroll
     for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
+    const uint32_t state_tile = w.states + group * kHalf;
 #pragma unroll 1
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-        barrier_wait(full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
+    for (int chunk = 0; chunk < w.chunks; ++chunk) {
+        barrier_wait(w.full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
         char* stage = shared + chunk % DEPTH * kStageBytes;
-        if (const int rows = rows_of(chunk); !ENDS && rows < kChunk) {
-            clear_rows(stage, rows);
-            clear_rows(stage + kHalf, rows);
-            clear_rows(stage + 2 * kTile, rows);
+        if (const int rows = rows_of(w, chunk); !ENDS && rows < kChunk) {
+            // Queries need none: a row of answers meets no other.
+            clear_rows<GROUPS * kThreads>(stage, rows);
+            clear_rows<GROUPS * kThreads>(stage + kHalf, rows);
+#pragma unroll
+            for (int i = 0; i < GROUPS; ++i)
+                clear_rows<GROUPS * kThreads>(stage + Feed::kValuesAt + i * kHalf, rows);
             async_fence();
-            named_barrier(1, kThreads);
+            named_barrier(1, GROUPS * kThreads);
         }
-        const uint32_t keys = shared_address(stage), values = keys + kValuesAt;
+        const uint32_t keys = shared_address(stage), values = keys + values_at;
         const char* factors = stage + kInverseAt;
         // One addition away from every operand: an address in pieces of 16 bytes is its lowest part.
-        const uint64_t by_rows = right_operand(keys, 16, 1024), asked = by_rows + (kTile >> 4);
+        const uint64_t by_rows = right_operand(keys, 16, 1024);
         const uint64_t by_columns = right_operand(keys, kHalf, 1024);
         const uint64_t solve = by_rows + (kInverseAt >> 4);
-        float u[8][4], o[8][4];
+        float u[8][4];
         group_fence();
 #pragma unroll
         for (int step = 0; step < 8; ++step)
             group_rows(u, left[step], by_rows + (step >> 2) * (kHalf >> 4) + (step & 3) * 2, step > 0);
         group_commit();
-        auto ask = [&](int from, int to) {
-#pragma unroll
-            for (int step = from; step < to; ++step)
-                group_rows(o, left[step], asked + (step >> 2) * (kHalf >> 4) + (step & 3) * 2, step > 0);
-            group_commit();
-        };
-        // The second half of the queries' product waits for the gap behind the inverse's.
-        if (!ENDS) ask(0, 4);
-        // All that the products' results meet is in registers before they are.
+        // While these run: what the answers begin from, all that the results meet, the decay of the state.
+        // Behind a wait, even one for what is there, as the compiler would put them between the products.
+        if (ENDS) barrier_wait(w.full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
+        else if (chunk > 0) barrier_wait(w.answered + group * 8, chunk - 1 & 1);
         uint32_t values_of[4][4];
         float4 both_of[8];
+        float2 gate_of[8];
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair) ldmatrix_transposed(values_of[pair], rows_address(values, pair, warp));
+        if (identity)
+#pragma unroll
+            for (int i = 0; i < 16; ++i) values_of[i / 4][i % 4] = 0;
 #pragma unroll
         for (int tile = 0; tile < 8; ++tile) both_of[tile] = factors_of(factors, tile * 4 + t);
-        // While these run: the last chunk's output, and what comes into its place.
-        if (chunk > 0) {
-            if (!ENDS) {
-                uint4 rows[4];
-                turn_output(rows, packed, shared + (chunk - 1) % DEPTH * kStageBytes + kValuesAt);
-                async_fence();
-                __syncwarp();
-                if (lane == 0) barrier_arrive(empty + (chunk - 1) % DEPTH * 8);
-                store_output(rows, output + static_cast<long long>(chunk - 1) * kChunk * kHeads * kSize,
-                             kChunk);
-            }
-            if (first_thread && chunk - 1 + DEPTH < chunks) {
-                barrier_wait(empty + (chunk - 1) % DEPTH * 8, (chunk - 1) / DEPTH & 1);
-                tokens(chunk - 1 + DEPTH);
-                image(chunk - 1 + DEPTH);
-            }
-            __syncwarp();
+#pragma unroll
+        for (int tile = 0; tile < 8; ++tile)
+            if (GROUPS == 1) gate_of[tile] = gates_of(factors, tile * 4 + t);
+        if (!ENDS) {
+#pragma unroll
+            for (int step = 0; step < 8; ++step) stmatrix(left_address(state_tile + (step >> 2) * (GROUPS * kHalf), warp, step & 3), left[step]);
+            // The solved values will take the place of V, which all four warps have read then.
+            named_barrier(2 + group, kThreads);
         }
-        group_wait<ENDS ? 0 : 1>();
+        const float kept = read_now(shared_address(factors) + factors_at(kChunk / 2 - 1) + 4);
+#pragma unroll
+        for (int tile = 0; tile < 16; ++tile)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) s[tile][e] *= kept;
+        barrier_wait(w.full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
+        group_wait<0>();
+        stay_behind(u);
         uint32_t mid[4][4];
 #pragma unroll
         for (int pair = 0; pair < 4; ++pair) {
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
                 const int tile = 2 * pair + n;
-                const float2 gate = gates_of(factors, tile * 4 + t);
+                // Two groups have fewer registers each.
+                if (GROUPS == 2) gate_of[tile] = gates_of(factors, tile * 4 + t);
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
-                    const uint32_t both = identity ? 0 : values_of[pair][2 * n + i];
+                    const uint32_t both = values_of[pair][2 * n + i];
                     u[tile][2 * i] =
-                        gate.x * (__uint_as_float(both << 16) - both_of[tile].x * u[tile][2 * i]);
-                    u[tile][2 * i + 1] = gate.y * (__uint_as_float(both & 0xffff0000u) -
-                                                   both_of[tile].y * u[tile][2 * i + 1]);
+                        gate_of[tile].x * (__uint_as_float(both << 16) - both_of[tile].x * u[tile][2 * i]);
+                    u[tile][2 * i + 1] = gate_of[tile].y * (__uint_as_float(both & 0xffff0000u) -
+                                                            both_of[tile].y * u[tile][2 * i + 1]);
                 }
             }
             as_left(mid[pair], u[2 * pair], u[2 * pair + 1]);
@@ -918,7 +972,7 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
         auto finish = [&](int from, int to) {
 #pragma unroll
             for (int pair = from; pair < to; ++pair) {
-                as_left(mid[pair], n[2 * pair], n[2 * pair + 1]);
+                if (!ENDS) as_left(mid[pair], n[2 * pair], n[2 * pair + 1]);
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const int tile = 2 * pair + half;
@@ -937,13 +991,6 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
                 group_columns(s, late[step], by_columns + step * 128, 1);
             group_commit();
         };
-        auto decay_state = [&] {
-            const float kept = read_now(shared_address(factors) + factors_at(kChunk / 2 - 1) + 4);
-#pragma unroll
-            for (int tile = 0; tile < 16; ++tile)
-#pragma unroll
-                for (int e = 0; e < 4; ++e) s[tile][e] *= kept;
-        };
         group_fence();
         // The first 32 tokens need nothing of the last: their update runs while the last are solved.
         uint32_t first[2][4] = {{mid[0][0], mid[0][1], mid[0][2], mid[0][3]},
@@ -957,91 +1004,235 @@ __device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
             group_half_rows(n + 4, step < 2 ? first[step & 1] : mid[step],
                             solve + (4096 >> 4) + step * 2, step > 0);
         group_commit();
-        if (!ENDS) ask(4, 8);
-        decay_state();
-        group_wait<ENDS ? 1 : 2>();
+        group_wait<1>();
         finish(0, 2);
         group_fence();
         carry(0, 2);
-        group_wait<ENDS ? 1 : 2>();
+        group_wait<1>();
         finish(2, 4);
         group_fence();
         carry(2, 4);
         if (!ENDS) {
-            // The queries' product is done where only the update is outstanding.
-            group_wait<2>();
 #pragma unroll
-            for (int tile = 0; tile < 8; ++tile) {
-                const float2 reach = reach_of(factors, tile * 4 + t);
-#pragma unroll
-                for (int i = 0; i < 2; ++i) {
-                    o[tile][2 * i] *= in.scale * reach.x;
-                    o[tile][2 * i + 1] *= in.scale * reach.y;
-                }
-            }
-            group_fence();
-#pragma unroll
-            for (int step = 0; step < 4; ++step)
-                group_rows(o, mid[step], solve + (kHalf >> 4) + step * 2, 1);
-            group_commit();
+            for (int pair = 0; pair < 4; ++pair) stmatrix(left_address(values, warp, pair), mid[pair]);
+            async_fence();
+            __syncwarp();
+            if (lane == 0) barrier_arrive(w.published + group * 8);
         }
-        group_wait<ENDS ? 0 : 1>();
+        group_wait<0>();
 #pragma unroll
         for (int step = 0; step < 8; ++step) as_left(left[step], s[2 * step], s[2 * step + 1]);
-        if (!ENDS) group_wait<0>();
-        if (ENDS) {
-            __syncwarp();
-            if (lane == 0) barrier_arrive(empty + chunk % DEPTH * 8);
-            continue;
-        }
-#pragma unroll
-        for (int pair = 0; pair < 4; ++pair)
-#pragma unroll
-            for (int half = 0; half < 2; ++half)
-#pragma unroll
-                for (int i = 0; i < 2; ++i)
-                    packed[pair][2 * half + i] = pack_bf16(o[2 * pair + half][2 * i],
-                                                           o[2 * pair + half][2 * i + 1]);
+        __syncwarp();
+        if (lane == 0) barrier_arrive(w.empty + chunk % DEPTH * 8);
     }
     if constexpr (ENDS) {
-        char* to = in.ends + ((static_cast<long long>(item.ends + item.segment) * kHeads + head) * 4 +
+        char* to = in.ends + ((static_cast<long long>(w.item.ends + w.item.segment) * kHeads + w.head) * 4 +
                               (identity ? 2 : part)) * kEnd;
         if (!identity) {
-            float4* fragments = reinterpret_cast<float4*>(to) + warp * 512 + lane;
+            uint4* fragments = reinterpret_cast<uint4*>(to) + warp * 256 + lane;
 #pragma unroll
-            for (int tile = 0; tile < 16; ++tile)
-                fragments[tile * 32] = make_float4(s[tile][0], s[tile][1], s[tile][2], s[tile][3]);
+            for (int pair = 0; pair < 8; ++pair) {
+                uint32_t x[4];
+                as_left(x, s[2 * pair], s[2 * pair + 1]);
+                fragments[pair * 32] = make_uint4(x[0], x[1], x[2], x[3]);
+            }
             return;
         }
+        // Through shared memory, where no tile is in use any more, so that whole lines leave.
+        named_barrier(1, GROUPS * kThreads);
+        char* place = shared + (group * 4 + warp) * 4096;
 #pragma unroll
-        for (int tile = 0; tile < 16; ++tile)
+        for (int step = 0; step < 8; ++step)
+            stmatrix(left_address(shared_address(place) + (step >> 2) * 2048, 0, step & 3), left[step]);
+        __syncwarp();
+        to += (row0 + warp * 16) * 128;
 #pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const int row = row0 + warp * 16 + (lane >> 2) + 8 * i;
-                const float low = s[tile][2 * i], high = s[tile][2 * i + 1];
-                *reinterpret_cast<uint32_t*>(to + tile / 8 * (kEnd / 2) +
-                                             swizzled(row, tile % 8 * 8 + 2 * t)) = pack_bf16(low, high);
-            }
+        for (int i = 0; i < 8; ++i)
+            store_now(to + i / 4 * (kEnd / 2) + i % 4 * 512 + lane * 16,
+                      *reinterpret_cast<const uint4*>(place + i * 512 + lane * 16));
         return;
     }
-    uint4 rows[4];
-    turn_output(rows, packed, shared + (chunks - 1) % DEPTH * kStageBytes + kValuesAt);
-    store_output(rows, output + static_cast<long long>(chunks - 1) * kChunk * kHeads * kSize,
-                 rows_of(chunks - 1));
-    if (item.segment + 1 == item.segments) store_state(s, in.new_state + place + warp * 16 * kSize);
+    if (w.item.segment + 1 == w.item.segments) store_state(s, in.new_state + place + warp * 16 * kSize);
 }
 
-template <int DEPTH>
-__global__ void __launch_bounds__(kThreads, 4 - DEPTH) chain(const Inputs in,
-                                                             const __grid_constant__ Maps maps) {
-    walk<false, DEPTH>(in, maps);
+// The group that answers the queries of a chunk, tokens as rows of its products, from the state that
+// the chunk begins with and its solved values; its first thread feeds the block.
+template <int DEPTH, int GROUPS>
+__device__ __forceinline__ void answer_queries(const Inputs& in, const Walk& w, const Maps& maps, char* shared) {
+    typedef Feeder<false, DEPTH, GROUPS> Feed;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    const bool feeds = threadIdx.x == GROUPS * kThreads;
+    if (feeds) Feed::begin(in, w, maps);
+    __syncwarp();
+    uint16_t* output = in.output + (w.first_token * kHeads + w.head) * kSize + w.first_part * kRows;
+#pragma unroll 1
+    for (int chunk = 0; chunk < w.chunks; ++chunk) {
+        barrier_wait(w.full + chunk % DEPTH * 8, (chunk / DEPTH) & 1);
+        char* stage = shared + chunk % DEPTH * Feed::kStageBytes;
+        const uint32_t address = shared_address(stage);
+        const uint64_t asked = right_operand(address + kTile, 16, 1024);
+        const uint64_t mixed = right_operand(address + Feed::kInverseAt + kHalf, 16, 1024);
+        const int row = warp * 16 + (lane >> 2), rows = rows_of(w, chunk);
+        const char* factors = stage + Feed::kInverseAt + (row & 1) * 4;
+        const float reach[2] = {
+            in.scale * *reinterpret_cast<const float*>(factors + factors_at(row >> 1)),
+            in.scale * *reinterpret_cast<const float*>(factors + factors_at((row >> 1) + 4))};
+        const int token = warp * 16 + (lane >> 3), column = (lane & 7) * 8;
+        uint16_t* to = output + static_cast<long long>(chunk * kChunk + token) * (kHeads * kSize) + column;
+        float o[GROUPS * 8][4];
+        const uint64_t states = right_operand(w.states, 16, 1024);
+        const uint64_t solved = right_operand(address + Feed::kValuesAt, 16, 1024);
+        auto multiply = [&](uint64_t rows_of, uint64_t columns_of, int add) {
+            if constexpr (GROUPS == 2)
+                group_tiles_wide(o, rows_of, columns_of, add);
+            else
+                group_tiles(o, rows_of, columns_of, add);
+        };
+#pragma unroll
+        for (int group = 0; group < GROUPS; ++group) barrier_wait(w.published + group * 8, chunk & 1);
+        group_fence();
+#pragma unroll
+        for (int step = 0; step < 8; ++step)
+            multiply(asked + (step >> 2) * (kHalf >> 4) + (step & 3) * 2,
+                     states + (step >> 2) * (GROUPS * kHalf >> 4) + (step & 3) * 2, step > 0);
+        group_commit();
+        group_wait<0>();
+        __syncwarp();
+#pragma unroll
+        for (int group = 0; group < GROUPS; ++group)
+            if (lane == 0) barrier_arrive(w.answered + group * 8);
+#pragma unroll
+        for (int tile = 0; tile < GROUPS * 8; ++tile)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) o[tile][i] *= reach[i >> 1];
+        group_fence();
+#pragma unroll
+        for (int step = 0; step < 4; ++step) multiply(mixed + step * 2, solved + step * 2, 1);
+        group_commit();
+        group_wait<0>();
+        // The answers leave through the solved values' place, which all four warps have read then.
+        named_barrier(2 + GROUPS, kThreads);
+#pragma unroll
+        for (int pair = 0; pair < GROUPS * 4; ++pair) {
+            uint32_t x[4];
+            as_left(x, o[2 * pair], o[2 * pair + 1]);
+            stmatrix(left_address(address + Feed::kValuesAt + (pair >> 2) * kHalf, warp, pair & 3), x);
+        }
+        __syncwarp();
+#pragma unroll
+        for (int group = 0; group < GROUPS; ++group) {
+            const char* values = stage + Feed::kValuesAt + group * kHalf;
+            uint4 y[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) y[i] = *reinterpret_cast<const uint4*>(values + swizzled(token + 4 * i, column));
+            if (group + 1 == GROUPS) {
+                async_fence();
+                __syncwarp();
+            if (lane == 0) barrier_arrive(w.empty + chunk % DEPTH * 8);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+                if (token + 4 * i < rows) store_now(to + group * kRows + 4 * i * kHeads * kSize, y[i]);
+        }
+        if (feeds) Feed::replace(w, maps, chunk);
+        __syncwarp();
+    }
 }
-__global__ void __launch_bounds__(kThreads, 2) ends(const Inputs in,
-                                                    const __grid_constant__ Maps maps) {
+
+// Walks through one segment: of a block's warps the last four answer and feed, or only feed.
+template <bool ENDS, int DEPTH, int GROUPS>
+__device__ __forceinline__ void walk(const Inputs& in, const Maps& maps) {
+    constexpr int kParts = (ENDS ? 4 : 2) / GROUPS, kWalkers = GROUPS * kThreads;
+    char* shared = dynamic_shared();
+    Walk w;
+    w.group = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0);
+    w.head = blockIdx.x / kParts % kHeads, w.first_part = blockIdx.x % kParts * GROUPS;
+    if (threadIdx.x == kWalkers) {
+        prefetch_map(&maps.k);
+        prefetch_map(&maps.v);
+        if (!ENDS) prefetch_map(&maps.q);
+    }
+    w.item = item_of(in, blockIdx.x / (kParts * kHeads), ENDS, shared);
+    if (w.item.sequence < 0) {
+        // What comes after this kernel counts on it for what came before.
+        if (DEPENDENT) dependency_wait();
+        return;
+    }
+    w.start = start_of(in, w.item.sequence), w.end = start_of(in, w.item.sequence + 1);
+    if (w.end <= w.start) {
+        if (!ENDS && threadIdx.x < kWalkers)
+            store_zeros(in.new_state + state_at(w.item.sequence, w.head, (w.first_part + threadIdx.x / kThreads) % 2 * kRows));
+        return;
+    }
+    const int all = static_cast<int>((w.end - w.start + kChunk - 1) / kChunk);
+    const int each = (all + w.item.segments - 1) / w.item.segments, before = w.item.segment * each;
+    w.chunks = min(each, all - before);
+    const int slot = static_cast<int>(w.start / kChunk) + w.item.sequence + before;
+    w.first_token = w.start + static_cast<long long>(before) * kChunk;
+    w.images = in.images + (static_cast<long long>(slot) * kHeads + w.head) * kImage;
+    w.stages = shared_address(shared);
+    w.states = w.stages + DEPTH * Feeder<ENDS, DEPTH, GROUPS>::kStageBytes;
+    w.full = w.states + (ENDS ? 0 : GROUPS * kTile), w.empty = w.full + 8 * DEPTH;
+    w.came = w.empty + 8 * DEPTH, w.went = w.came + 24, w.published = w.went + 24, w.answered = w.published + 16;
+    if (threadIdx.x == kWalkers) {
+#pragma unroll
+        for (int i = 0; i < DEPTH; ++i) {
+            barrier_init(w.full + 8 * i, 1);
+            barrier_init(w.empty + 8 * i, 4 * GROUPS + (ENDS ? 0 : 4));
+        }
+        if (!ENDS) {
+#pragma unroll
+            for (int i = 0; i < 3; ++i) {
+                barrier_init(w.came + 8 * i, 1);
+                barrier_init(w.went + 8 * i, 4 * GROUPS);
+            }
+#pragma unroll
+            for (int i = 0; i < GROUPS; ++i) {
+                barrier_init(w.published + 8 * i, 4);
+                barrier_init(w.answered + 8 * i, 4);
+            }
+        }
+        barrier_init_fence();
+    }
+    __syncthreads();
+    if constexpr (ENDS) {
+        if (w.group < GROUPS) {
+            if constexpr (GROUPS == 1) more_registers<200>();
+            if constexpr (GROUPS == 2) more_registers<208>();
+            carry_state<ENDS, DEPTH, GROUPS>(in, w, shared);
+        } else {
+            if constexpr (GROUPS == 1) fewer_registers<48>();
+            if constexpr (GROUPS == 2) fewer_registers<80>();
+            if (threadIdx.x == kWalkers) {
+                Feeder<ENDS, DEPTH, GROUPS>::begin(in, w, maps);
+#pragma unroll 1
+                for (int c = 0; c < w.chunks; ++c) Feeder<ENDS, DEPTH, GROUPS>::replace(w, maps, c);
+            }
+        }
+    } else {
+        // Two groups that carry 64 rows and one that answers share out the registers.
+        if (w.group < GROUPS) {
+            if constexpr (GROUPS == 2) more_registers<200>();
+            carry_state<ENDS, DEPTH, GROUPS>(in, w, shared);
+        } else {
+            if constexpr (GROUPS == 2) fewer_registers<104>();
+            answer_queries<DEPTH, GROUPS>(in, w, maps, shared);
+        }
+    }
+}
+
+template <int GROUPS>
+__global__ void __launch_bounds__((GROUPS + 1) * kThreads, 1) chain(const Inputs in, const __grid_constant__ Maps maps) {
+    walk<false, STAGES, GROUPS>(in, maps);
+}
+template <int DEPTH, int GROUPS>
+__global__ void __launch_bounds__((GROUPS + 1) * kThreads, 3 - GROUPS)
+    ends(const Inputs in, const __grid_constant__ Maps maps) {
     launch_dependents();
-    walk<true, STAGES>(in, maps);
+    walk<true, DEPTH, GROUPS>(in, maps);
 }
 #else
+template <int, int>
 __global__ void ends(const Inputs, const __grid_constant__ Maps) {
     launch_dependents();
     dependency_wait();
@@ -1122,9 +1313,11 @@ struct Four {
     float unused[3];
 };
 
-constexpr int recur_shared(int tokens) {
+// WIDE: keys and queries lie there in float32 too, which saves an instruction an element at every use.
+constexpr int recur_shared(int tokens, bool wide) {
     const int padded = (tokens + 15) / 16 * 16;
-    return padded * (4 * kSize + 2 * kRecurRows + 8) + padded / 4 * static_cast<int>(sizeof(Four));
+    return padded * (4 * kSize + 2 * kRecurRows + 8 + (wide ? 8 * kSize : 0)) +
+           padded / 4 * static_cast<int>(sizeof(Four));
 }
 
 // Byte of 16-byte piece `piece` of a row of 256 bytes.
@@ -1176,13 +1369,16 @@ __device__ __forceinline__ void widen8(float (&x)[8], const uint4& from) {
     }
 }
 
+template <bool WIDE>
 __global__ void __launch_bounds__(kThreads) recur(const Inputs in) {
     char* shared = dynamic_shared();
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, piece = lane & 15;
     const int tile = blockIdx.x % (kSize / kRecurRows), head = blockIdx.x / (kSize / kRecurRows) % kHeads;
     const int sequence = blockIdx.x / (kSize / kRecurRows * kHeads);
     const int row = tile * kRecurRows + warp * 2 + (lane >> 4);
-    const long long place = state_at(sequence, head, row) + piece * 8;
+    // A lane's eight columns: of float32 four and four, so that sixteen lanes meet all banks.
+    constexpr int kUpper = WIDE ? 64 : 4;
+    const long long place = state_at(sequence, head, row) + piece * (WIDE ? 4 : 8);
     if (!(ONE_KNOWN && in.sequences == 1)) {
         // All tokens of this head are asked for while the bounds of the sequences are on their way.
         const int all = static_cast<int>(in.tokens);
@@ -1202,7 +1398,7 @@ __global__ void __launch_bounds__(kThreads) recur(const Inputs in) {
     float s[8] = {};
     if (in.state) {
         const float4 low = *reinterpret_cast<const float4*>(in.state + place);
-        const float4 high = *reinterpret_cast<const float4*>(in.state + place + 4);
+        const float4 high = *reinterpret_cast<const float4*>(in.state + place + kUpper);
         s[0] = low.x, s[1] = low.y, s[2] = low.z, s[3] = low.w;
         s[4] = high.x, s[5] = high.y, s[6] = high.z, s[7] = high.w;
     }
@@ -1268,38 +1464,62 @@ __global__ void __launch_bounds__(kThreads) recur(const Inputs in) {
 #pragma unroll 1
     for (int first = warp * 16; first < padded; first += 64)
         mix_sixteen(shared_address(keys), shared_address(queries), running, beta, fours, first, in.scale);
+    // Keys, then queries, a row of 128 each.
+    float* wide = reinterpret_cast<float*>(fours + padded / 4);
+    if constexpr (WIDE)
+#pragma unroll 2
+        for (int i = threadIdx.x; i < 2 * padded * 16; i += kThreads) {
+            float x[8];
+            widen8(x, *reinterpret_cast<const uint4*>(keys + piece_at(i / 16, i % 16)));
+            float4* to = reinterpret_cast<float4*>(wide + i * 8);
+            to[0] = make_float4(x[0], x[1], x[2], x[3]);
+            to[1] = make_float4(x[4], x[5], x[6], x[7]);
+        }
     __syncthreads();
     const int mine = lane >> 2 & 3;  // the token of four whose answer these lanes find
     uint16_t* output = in.output + (start * kHeads + head) * kSize + row;
     const uint16_t* value = reinterpret_cast<const uint16_t*>(values) + warp * 2 + (lane >> 4);
+    // Queries of the next four tokens come while these four's are reduced; keys, which the update still
+    // needs, behind it: in the same registers.
+    typedef float Rows[4][8];
     uint4 next_k[4], next_q[4];
-    auto fetch = [&](int first) {
+    Rows k, q;
+    auto bring = [&](Rows& x, uint4 (&narrow)[4], const char* from, const float* wide_from, int first) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            next_k[i] = *reinterpret_cast<const uint4*>(keys + piece_at(first + i, piece));
-            next_q[i] = *reinterpret_cast<const uint4*>(queries + piece_at(first + i, piece));
+            if constexpr (WIDE) {
+                const float* at = wide_from + (first + i) * kSize + piece * 4;
+                const float4 low = *reinterpret_cast<const float4*>(at), high = *reinterpret_cast<const float4*>(at + 64);
+                x[i][0] = low.x, x[i][1] = low.y, x[i][2] = low.z, x[i][3] = low.w;
+                x[i][4] = high.x, x[i][5] = high.y, x[i][6] = high.z, x[i][7] = high.w;
+            } else {
+                narrow[i] = *reinterpret_cast<const uint4*>(from + piece_at(first + i, piece));
+            }
         }
     };
-    if (count > 0) fetch(0);
+    if (count > 0) bring(k, next_k, keys, wide, 0), bring(q, next_q, queries, wide + padded * kSize, 0);
 #pragma unroll 1
     for (int first = 0; first < count; first += kFour) {
         const Four& four = fours[first / 4];
-        float k[4][8], u[4], r[4];
+        float u[4], r[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            float q[8];
-            widen8(k[i], next_k[i]);
-            widen8(q, next_q[i]);
-            float even = k[i][0] * s[0], odd = k[i][1] * s[1];
-            float asked = q[0] * s[0], other = q[1] * s[1];
-#pragma unroll
-            for (int e = 2; e < 8; e += 2) {
-                even += k[i][e] * s[e], odd += k[i][e + 1] * s[e + 1];
-                asked += q[e] * s[e], other += q[e + 1] * s[e + 1];
+            if constexpr (!WIDE) {
+                widen8(k[i], next_k[i]);
+                widen8(q[i], next_q[i]);
             }
-            u[i] = even + odd, r[i] = asked + other;
+            r[i] = q[i][0] * s[0], u[i] = k[i][0] * s[0];
         }
-        if (first + kFour < count) fetch(first + kFour);
+        // The sums of eight tokens side by side, no two of one in a row.
+#pragma unroll
+        for (int e = 1; e < 8; ++e)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) r[i] += q[i][e] * s[e], u[i] += k[i][e] * s[e];
+        const int next = first + kFour;
+        if (next < count) {
+            bring(q, next_q, queries, wide + padded * kSize, next);
+            if constexpr (!WIDE) bring(k, next_k, keys, wide, next);
+        }
 #pragma unroll
         for (int d = 8; d >= 1; d /= 2)
 #pragma unroll
@@ -1330,13 +1550,15 @@ __global__ void __launch_bounds__(kThreads) recur(const Inputs in) {
         const float kept = four.kept;
 #pragma unroll
         for (int e = 0; e < 8; ++e)
-            s[e] = kept * s[e] + (x[0] * k[0][e] + x[1] * k[1][e]) + (x[2] * k[2][e] + x[3] * k[3][e]);
+            s[e] = kept * s[e] + x[0] * k[0][e] + x[1] * k[1][e] + x[2] * k[2][e] + x[3] * k[3][e];
+        if constexpr (WIDE)
+            if (next < count) bring(k, next_k, keys, wide, next);
     }
     if (count == 0)
 #pragma unroll
         for (int e = 0; e < 8; ++e) s[e] = 0.0f;
     *reinterpret_cast<float4*>(in.new_state + place) = make_float4(s[0], s[1], s[2], s[3]);
-    *reinterpret_cast<float4*>(in.new_state + place + 4) = make_float4(s[4], s[5], s[6], s[7]);
+    *reinterpret_cast<float4*>(in.new_state + place + kUpper) = make_float4(s[4], s[5], s[6], s[7]);
 }
 
 long long image_bytes(long long tokens, int sequences) {
@@ -1362,41 +1584,64 @@ static cudaError_t launch(Kernel* kernel, dim3 grid, int threads, int shared, bo
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
+// Few sequences: the two halves of a head have a processor each.
+static bool has_few(const Inputs& in) { return in.sequences <= 6 && in.tokens <= 6500; }
+
 long long plan_segments(Inputs& in) {
-    const long long chunks = in.tokens / kChunk + in.sequences;
-    // Up to 3,500 tokens there are processors to spare for short segments.
-    in.least_cut = in.tokens <= 3500 ? 12 : 20;
-    in.split = in.tokens > (in.least_cut - 1) * kChunk && in.sequences <= kMostRanked;
-    // No count of chunks gives more ends a chunk than 16, which are cut into 4.
-    in.most_ends = in.split ? static_cast<int>(chunks * 3 / 16) : 0;
+    // As many segments as there are processors for, 16 blocks each, or 8, and twice as many of their ends.
+    in.least_cut = has_few(in) && in.tokens > 1500 ? 8 : 12;
+    in.split = in.tokens > 11 * kChunk && in.sequences <= kMostRanked;
+    in.most_ends = !in.split ? 0 : has_few(in) ? 7 : 14;
     return static_cast<long long>(in.most_ends) * kHeads * 4 * kEnd;
 }
 
 bool needs_maps(long long tokens) { return tokens > SHORT_TOKENS; }
 
+// Whether the device has products of four warps: the portable walk is another kernel.
+static bool has_groups() {
+    static const int major = [] {
+        int device = 0, found = 0;
+        cudaGetDevice(&device);
+        cudaDeviceGetAttribute(&found, cudaDevAttrComputeCapabilityMajor, device);
+        return found;
+    }();
+    return major == 9;
+}
+
 int launch_gated_delta(const Inputs& in, const Maps& maps, long long tokens, void* stream) {
     if (in.sequences == 0) return cudaSuccess;
-    if (tokens <= SHORT_TOKENS)
-        return launch(recur, dim3(kSize / kRecurRows * kHeads * in.sequences), kThreads,
-                      recur_shared(static_cast<int>(tokens)), false, stream, in);
+    if (tokens <= SHORT_TOKENS) {
+        const dim3 blocks(kSize / kRecurRows * kHeads * in.sequences);
+        // A processor has a block of each sequence.
+        const int wide = recur_shared(static_cast<int>(tokens), true);
+        if (static_cast<long long>(wide) * in.sequences <= 220000) return launch(recur<true>, blocks, kThreads, wide, false, stream, in);
+        return launch(recur<false>, blocks, kThreads, recur_shared(static_cast<int>(tokens), false), false, stream, in);
+    }
     const unsigned chunks = static_cast<unsigned>(tokens / kChunk + in.sequences);
     // Four warps where blocks share a processor; with one each, eight are done sooner.
     const unsigned prepared = chunks * kHeads;
     if (cudaError_t error =
-            prepared <= kProcessors  ? launch(prepare<1, 8, false>, dim3(chunks, kHeads), 256, prepare_shared(1), false, stream, in)
-            : prepared <= MOST_BY_HEAD ? launch(prepare<1, 4, false>, dim3(chunks, kHeads), 128, prepare_shared(1), false, stream, in)
-            : tokens <= 5000         ? launch(prepare<2, 4, false>, dim3(chunks, kQkHeads), 128, prepare_shared(2), false, stream, in)
-            : prepared / 2 <= 3 * kProcessors ? launch(prepare<2, 8, false>, dim3(chunks, kQkHeads), 256, prepare_shared(2), false, stream, in)
+            prepared <= kProcessors  ? launch(prepare<1, 8, false>, dim3(chunks, kHeads), 256, prepare_shared(1), false, stream, in, maps)
+            : prepared <= MOST_BY_HEAD ? launch(prepare<1, 4, false>, dim3(chunks, kHeads), 128, prepare_shared(1), false, stream, in, maps)
+            : tokens <= 5000         ? launch(prepare<2, 4, false>, dim3(chunks, kQkHeads), 128, prepare_shared(2), false, stream, in, maps)
+            : prepared / 2 <= 3 * kProcessors ? launch(prepare<2, 8, false>, dim3(chunks, kQkHeads), 256, prepare_shared(2), false, stream, in, maps)
                                      // More blocks than run at once, three a processor: five of half the size do.
-                                     : launch(prepare<2, 4, true>, dim3(chunks, kQkHeads), 128, prepare_shared(2, true), false, stream, in))
+                                     : launch(prepare<2, 4, true>, dim3(chunks, kQkHeads), 128, prepare_shared(2, true), false, stream, in, maps))
         return error;
-    if (in.split)
-        if (cudaError_t error = launch(ends, dim3(4 * kHeads * in.most_ends), kThreads,
-                                       walk_shared(kEndStage, STAGES), DEPENDENT, stream, in, maps))
+    // Where there are more blocks than processors the two halves of a head share one.
+    const unsigned blocks = 2 * kHeads * (in.sequences + in.most_ends);
+    if (!has_groups()) return launch(chain<1>, blocks, kThreads, 2 * kStage, DEPENDENT, stream, in, maps);
+    const bool paired = blocks > PAIRED_ABOVE && !has_few(in), paired_ends = in.tokens > 1100;
+    if (in.split) {
+        const unsigned count = 4 * kHeads * in.most_ends;
+        if (cudaError_t error =
+                paired_ends ? launch(ends<PAIRED_STAGES, 2>, dim3(count / 2), 3 * kThreads,
+                                walk_shared<true, PAIRED_STAGES, 2>(), DEPENDENT, stream, in, maps)
+                       : launch(ends<STAGES, 1>, dim3(count), 2 * kThreads, walk_shared<true, STAGES, 1>(),
+                                DEPENDENT, stream, in, maps))
             return error;
-    // Where there are more blocks than processors two share one, each with a stage less.
-    const dim3 blocks(2 * kHeads * (in.sequences + in.most_ends));
-    if (blocks.x > kProcessors)
-        return launch(chain<2>, blocks, kThreads, walk_shared(kWalkStage, 2), DEPENDENT, stream, in, maps);
-    return launch(chain<3>, blocks, kThreads, walk_shared(kWalkStage, 3), DEPENDENT, stream, in, maps);
+    }
+    if (paired)
+        return launch(chain<2>, dim3(blocks / 2), 3 * kThreads, walk_shared<false, STAGES, 2>(), DEPENDENT, stream, in, maps);
+    return launch(chain<1>, dim3(blocks), 2 * kThreads, walk_shared<false, STAGES, 1>(), DEPENDENT, stream, in, maps);
 }

@@ -20,7 +20,7 @@ struct Inputs {
     char* ends;    // [most_ends, 8, 4, kEnd]
     int split;      // whether long sequences are cut into segments
     int least_cut;  // chunks of a sequence that is cut
-    int most_ends;  // no call has more segments that are not the last of their sequence
+    int most_ends;  // the call has at most so many segments that are not the last of their sequence
     float scale;
     int sequences;
     long long tokens;
