@@ -1,6 +1,7 @@
 """Workloads out of a running program: calls of named functions, as a FlashInfer-Trace dataset.
 
 tracing           `trace`: records calls of named functions until it ends, and writes the dataset
+program_parts     all that a program consists of, where no targets are named
 targets           where a program keeps what is named, and how a recorder is put there
 traced_function   one function's calls, or a share of them: grouped, counted and timed
 call_groups       calls alike, and what is kept of the contents of their tensors

@@ -2,8 +2,8 @@
 
     python -m kernel_harness.tools.collecting.run_program OUT SHARE TARGETS PROGRAM [ARGUMENTS]
 
-SHARE is that of the calls that are recorded. TARGETS are joined by commas. PROGRAM is a file, or
-`-m` and a module. Started by name.
+SHARE is that of the calls that are recorded. TARGETS are joined by commas; none are all parts that
+take their share of the time. PROGRAM is a file, or `-m` and a module. Started by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
     status = 0
     try:
-        with trace(out, targets.split(","), share=float(share)) as written:
+        with trace(out, targets.split(",") if targets else None, share=float(share)) as written:
             try:
                 if by_module:
                     runpy.run_module(program[1], run_name="__main__", alter_sys=True)

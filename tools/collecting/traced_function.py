@@ -144,8 +144,6 @@ class TracedFunction:
         """The group of a call that is about to be made, its arguments, and copies of some."""
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             return self._skip("within a graph capture")
-        if self._within is not None and (why := self._within(self)):
-            return self._skip(why)
         arguments = self._inputs(args, kwargs)
         if arguments is None:
             return self._skip("not a call that the adapter takes")
@@ -161,6 +159,8 @@ class TracedFunction:
                 group.constants[name] = tuple(value)
             else:
                 return self._skip(f"{name} is a {type(value).__name__}")
+        if self._within is not None and group.tensors and (why := self._within(self)):
+            return self._skip(why)
         key = repr((group.tensors, group.numbers, group.constants))
         with self._lock:
             known = self.groups.get(key)

@@ -21,6 +21,7 @@ from .adapters.adapter import Adapter
 from .adapters.table import adapter_of
 from .call_groups import ByteLimit
 from .dataset_files import WrittenDefinition, write_dataset
+from .program_parts import ProgramParts
 from .targets import place_of, put_remembering
 from .traced_function import TracedFunction
 
@@ -31,7 +32,7 @@ MOST_BYTES = 256 << 20
 @contextlib.contextmanager
 def trace(
     out: Path | str,
-    targets: Sequence[str | torch.nn.Module],
+    targets: Sequence[str | torch.nn.Module] | None = None,
     *,
     most_bytes: int = MOST_BYTES,
     share: float = 1.0,
@@ -42,7 +43,8 @@ def trace(
     Args:
         out: the dataset's folder, new or empty.
         targets: dotted names, as "package.module.function", "package.module.Class.method" and
-            "torch.ops.namespace.operator", classes of torch's modules by name, or modules.
+            "torch.ops.namespace.operator", classes of torch's modules by name, or modules; None
+            for all parts of the program that call no other and take their share of the time.
         most_bytes: of the tensors that are kept, of all targets together.
         share: of the calls that are recorded; the others cost a counter.
         adapters: for further targets, or in the place of those that come with the harness.
@@ -61,7 +63,7 @@ def trace(
             f"{share} is no share of calls", remedy="Give a number above 0 and at most 1."
         )
     space = ByteLimit(most_bytes)
-    places = [place_of(target) for target in targets]
+    places = [place_of(target) for target in targets or ()]
     recorders: list[TracedFunction] = []
     written: list[WrittenDefinition] = []
     with contextlib.ExitStack() as stack:
@@ -78,8 +80,12 @@ def trace(
             recorders.append(recorder)
             stack.callback(place.put(recorder))
             put_remembering(place, recorder, stack)
+        parts = ProgramParts(space, share, stack) if targets is None else None
+        if parts is not None:
+            parts.find()
         try:
             yield written
         finally:
+            recorders = recorders if parts is None else parts.kept()
             stack.close()
             written += write_dataset(recorders, folder)

@@ -21,9 +21,10 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     parser.add_argument(
         "--target",
         action="append",
-        required=True,
+        default=[],
         help="a function, method, module class or operator of torch to record, as "
-        "package.module.function; may be repeated",
+        "package.module.function; may be repeated (default: the parts of the program that call "
+        "no other part and take at least a hundredth of the time)",
     )
     parser.add_argument(
         "--share",

@@ -1,0 +1,110 @@
+"""Without targets the leaves are recorded that take their share, wherever they lie."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kernel_harness.tools.collecting import program_parts
+from kernel_harness.tools.collecting.tracing import trace
+
+PROGRAM = """
+import time
+
+import torch
+import torch.nn.functional as F
+
+
+WAIT = 0.2
+
+
+def waited(x):
+    time.sleep(WAIT)
+    return F.relu(x)
+
+
+def outer(x):
+    return F.softmax(waited(x), -1)
+
+
+def quick(x):
+    return x + 1
+
+
+class Slow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return F.silu(x) * self.weight
+
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slow = Slow()
+        self.bias = torch.nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return self.slow(x) + self.bias
+"""
+
+
+def definitions_in(folder):
+    return sorted(path.stem for path in (folder / "definitions").rglob("*.json"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("by_time", [False, True])
+def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monkeypatch, by_time):
+    if by_time:
+        taken = "traced_parts.waited"
+        monkeypatch.setattr(program_parts, "seconds_of", lambda r: 1e9 * (r.name == taken))
+    else:
+        monkeypatch.setattr(program_parts, "LEAST_SHARE", 0.0)
+    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with trace(tmp_path / "out") as written:
+        parts = importlib.import_module("traced_parts")  # later than the recorders
+        block = parts.Block()
+        for _ in range(3):
+            parts.outer(torch.ones(2, 4))
+            parts.quick(torch.ones(2, 4))
+            block(torch.ones(2, 4))
+    monkeypatch.delitem(sys.modules, "traced_parts")
+    found = definitions_in(tmp_path / "out")
+    leaves = ["Slow_forward", "quick", "waited"]
+    expected = ["waited"] if by_time else leaves
+    assert [name for name in found if name.startswith("traced_parts")] == [
+        f"traced_parts_{name}" for name in expected
+    ]
+    # softmax lies in a function that is no leaf, and is one itself; the others lie in leaves.
+    of_torch = [] if by_time else ["torch_nn_functional_softmax"]
+    assert [name for name in found if name.startswith("torch_nn_functional")] == of_torch
+    assert all(done.unfinished is None for done in written if "traced_parts" in done.name)
+    assert [done.calls for done in written if done.name == "traced_parts_waited"] == [3]
+    assert not hasattr(parts.waited, "__wrapped__") and not hasattr(
+        torch.nn.functional.relu, "__wrapped__"
+    )
+
+
+def test_a_program_is_run_without_targets(tmp_path):
+    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
+    (tmp_path / "program.py").write_text(
+        "import torch\nfrom traced_parts import outer\nouter(torch.ones(2, 4))\n", "utf-8"
+    )
+    module = "kernel_harness.tools.collecting.run_program"
+    asked = [str(tmp_path / "out"), "1.0", "", str(tmp_path / "program.py")]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "traced_parts_waited: 1 workloads of 1 calls." in ran.stderr
+    counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    assert "traced_parts.outer" not in counts
