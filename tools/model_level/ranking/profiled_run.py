@@ -132,7 +132,8 @@ def events_of(found: Any) -> list[ProfiledEvent]:
     positions = {id(event): n for n, event in enumerate(host)}
     events: list[ProfiledEvent] = []
     for event in host:
-        kernels = event.kernels if on_gpu else ()
+        # A range that was marked has a shadow on the device, as long as all its kernels together.
+        kernels = [k for k in event.kernels if k.name != event.name] if on_gpu else []
         events.append(
             ProfiledEvent(
                 event.name,
