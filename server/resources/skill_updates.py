@@ -37,8 +37,11 @@ async def skill_updates(
     """
     pause_s = EVERY_S if every_s is None else every_s
 
+    # Before the block begins: what is edited in it is a change.
+    at_first = await anyio.to_thread.run_sync(skills.fingerprint)
+
     async def publish_changes() -> None:
-        before = await anyio.to_thread.run_sync(skills.fingerprint)
+        before = at_first
         while True:
             await anyio.sleep(pause_s)
             now = await anyio.to_thread.run_sync(skills.fingerprint)

@@ -130,6 +130,7 @@ async def test_stalls_of_a_replay_stand_beside_the_code_that_is_compiled(tmp_pat
     assert kernel.sampled_on == largest.uuid
     assert kernel.samples is not None
     waits = waits_of(kernel.sass, kernel.samples, 5)
-    assert all(line.place.startswith("kernel.py:") for line in waits), waits
+    # Some are in what the compiler's library brings in, a sum for instance.
+    assert waits[0].place.startswith("kernel.py:") and all(".py:" in w.place for w in waits), waits
     assert sum(line.share for line in waits) > 0.3
     assert any(" % " in line for line in kernel.lines("sass"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kernel_harness.tools.profiling.ncu.source_page import read_source_page
 
 from ..source_pages import STEP, source_page
+
+FIXTURES = Path(__file__).parents[3] / "fixtures/ncu"
 
 
 def test_each_launch_has_its_instructions_with_samples_by_reason():
@@ -49,3 +53,12 @@ def test_a_page_without_samples_or_addresses_has_no_instructions():
     page = source_page("step")
     (half,) = read_source_page(page[: len(page) // 2])
     assert 0 < len(half.instructions) < len(STEP)
+
+
+def test_what_ncu_printed_of_a_copy_on_an_h200_is_read():
+    (copy,) = read_source_page((FIXTURES / "copy.source.csv").read_text())
+    assert copy.name == "copy_kernel" and len(copy.instructions) == 224
+    most = max(copy.instructions, key=lambda one: one.samples)
+    assert (most.address, most.opcode, most.samples) == (0x8A0, "STG.E.128", 3978)
+    assert most.reasons == {"long_scoreboard": 3977, "selected": 1}, "it waits for the load"
+    assert copy.samples == 15_680
