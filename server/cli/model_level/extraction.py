@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,5 +69,6 @@ def extracted_text(done: ExtractedOperator) -> str:
     else:
         inputs = ", ".join(f"{name}: {said}" for name, said in (done.target.inputs or {}).items())
         lines.append(f"It stands for {done.target.target}, with {inputs}.")
-    lines.append(f"Next: kernel-harness check {json.dumps(Path(done.folder).name)} --dataset DIR")
+    folder = Path(done.folder)
+    lines.append(f"Next: kernel-harness check {folder.name} --dataset {folder.parent}")
     return "\n".join(lines)
