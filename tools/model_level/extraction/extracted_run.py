@@ -78,8 +78,9 @@ def main(arguments: list[str]) -> int:
             return status
         if recorder is None or samples is None or not samples.samples:
             raise RequestError(
-                f"No call of {request.target} was recorded",
-                remedy="Rank the program again: it may have changed.",
+                f"No call of {request.target} was recorded: the program holds it elsewhere, too",
+                remedy="What is kept in a table or an object cannot be replaced by its name: "
+                "extract the block around it.",
             )
         done = _written(request, recorder, samples.samples)
     except HarnessError as error:

@@ -39,7 +39,7 @@ class Model(nn.Module):
         x = parts.taken(x, rows, 2.0)
         for layer in self.layers:
             x = x + layer(x)
-        return self.down(self.up(x)) + parts.decided(x)
+        return self.down(self.up(x)) + parts.TABLE["held"](parts.decided(x))
 
 
 torch.manual_seed(0)
@@ -60,6 +60,13 @@ def taken(x, rows, factor):
 
 def decided(x):
     return helpers.negated(x) if x.sum() > 0 else x
+
+
+def held(x):
+    return x + 1
+
+
+TABLE = {"held": held}
 
 
 class Gated(nn.Module):
@@ -153,9 +160,12 @@ def test_a_block_of_modules_becomes_its_graph_with_free_sizes(program, tmp_path)
 
 @pytest.mark.process
 def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path):
-    # It calls another file of the program, and decides by contents.
+    # The first calls another file of the program and decides by contents; the second is called
+    # from a table, in which its name cannot be replaced.
     with pytest.raises(RequestError, match="status 2"):
         extract_operator(program, observed("parts.decided"), tmp_path)
+    with pytest.raises(RequestError, match="status 2"):
+        extract_operator(program, observed("parts.held"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
