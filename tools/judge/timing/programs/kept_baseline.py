@@ -2,8 +2,9 @@
 
 Its sources are the operator's, whose code the judge runs in any case. Its runners have seen no
 module but its own and no process of a candidate, and no candidate's plan is ever loaded into them.
-All of it is dropped when another operator is judged, when a replay beside it ended in anything but
-sealed times, and when the device's memory is wanted.
+All of it is dropped when another operator is judged, or its folder was edited, or inputs of another
+family are timed; when a replay beside it ended in anything but sealed times; and when the device's
+memory is wanted.
 
 Records by which candidates are promoted rest on runners of their own: where a process's memory lies
 changes its times a little, and what is kept has one place for many trials.
@@ -15,6 +16,7 @@ import json
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -22,6 +24,7 @@ from ....messages.judge import EvaluatePlan
 from ....schema.evaluation import Scope
 from ...calls.device_memory import FREE_SHARE, free_for
 from ...calls.shared_memory import Layout
+from ...operators.folder_code import stamp
 from ...operators.operator_adapter import Case
 from ...processes.context import JudgeContext
 from ...processes.prewarmed import CONTEXT_BYTES
@@ -44,11 +47,11 @@ class BaselineKey:
     """Which baseline something is kept of.
 
     Args:
-        definition: the operator's, as JSON.
+        operator: its definition, the state of its folder, and the family of the inputs.
         content_hash: of the baseline's sources.
     """
 
-    definition: str
+    operator: str
     content_hash: str
 
 
@@ -127,9 +130,9 @@ def take_kept(context: JudgeContext, plan: EvaluatePlan) -> KeptBaseline | None:
     It is the trial's until `give_back`. None where nothing of it may be kept.
     """
     key, kept = _key(plan), context.kept_baseline
-    definition = _definition(plan)
+    operator = _operator(plan)
     if isinstance(kept, KeptBaseline):
-        if kept.key.definition != definition or _little_is_free(context.device):
+        if kept.key.operator != operator or _little_is_free(context.device):
             context.kept_baseline = None
             kept.close()
         elif kept.key == key:
@@ -169,11 +172,14 @@ def _key(plan: EvaluatePlan) -> BaselineKey | None:
     own = plan.baseline_is_the_operators and plan.baseline_hash
     if not own or plan.scope not in SCOPES or not plan.sealed_clock or plan.replay_seeds:
         return None
-    return BaselineKey(_definition(plan), own)
+    return BaselineKey(_operator(plan), own)
 
 
-def _definition(plan: EvaluatePlan) -> str:
-    return json.dumps(plan.definition, sort_keys=True)
+def _operator(plan: EvaluatePlan) -> str:
+    """What decides how the inputs lie that the launches were recorded for."""
+    folder = Path(plan.operator_dir) if plan.operator_dir else None
+    places = [plan.operator_dir, stamp(folder), plan.dataset_root, plan.checks.input_family]
+    return json.dumps([plan.definition, *places], sort_keys=True)
 
 
 def _little_is_free(device: torch.device) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,9 @@ from kernel_harness.tools.judge.timing.programs.kept_baseline import (
     give_back,
     take_kept,
 )
+from kernel_harness.tools.messages.judge import Checks
 
-from .....judging import make_plan, make_solution
+from .....judging import AFFINE, make_plan, make_solution
 from ..test_sealed_timing import CASE, ScriptedRecorders, ScriptedRunner
 
 SOURCE = "def run(x, w, table, alpha, y, row):\n    pass\n"
@@ -87,6 +89,27 @@ def test_another_operator_ends_it_and_another_baseline_replaces_it():
     definition = plan().definition | {"name": "another"}
     found = take_kept(judge, plan(definition=definition))
     assert found is not other and judge.kept_baseline is None and all(r.closed for r in made)
+
+
+@pytest.mark.parametrize("change", ["folder", "file", "family"])
+def test_inputs_that_may_lie_otherwise_end_it(change, tmp_path):
+    """Launches hold strides: inputs of an edited inputs.py may have others at the same sizes."""
+    judge = context()
+    folder = shutil.copytree(AFFINE, tmp_path / "operator")
+    kept = take_kept(judge, plan(operator_dir=str(folder)))
+    assert kept is not None
+    kept.keep(CASE, recorded(), 1 << 20)
+    kept.put(made := runners())
+    give_back(judge, kept)
+    more = {}
+    if change == "folder":
+        folder = shutil.copytree(folder, tmp_path / "own")
+    elif change == "file":
+        (folder / "inputs.py").write_text("def generate(axes, device, seed):\n    ...\n")
+    else:
+        more["checks"] = Checks(input_family="even")
+    found = take_kept(judge, plan(operator_dir=str(folder), **more))
+    assert found is not None and not found.holds([CASE]) and all(r.closed for r in made)
 
 
 def test_it_is_dropped_when_little_memory_is_free(monkeypatch):
