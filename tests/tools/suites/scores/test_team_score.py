@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ..verdicts import verdict
 @pytest.fixture
 def operators(tmp_path: Path) -> dict[str, Operator]:
     write_contest(tmp_path / "all")
+    for team in ("dan", "eli"):  # of other languages, which are not what a score is about
+        shutil.rmtree(tmp_path / "all" / "teams" / team)
     second = {"name": f"{EXPERTS['name']}_again", "op_type": "moe"}
     place = tmp_path / "all" / "contest-dataset"
     for kind, ending in (("definitions", "json"), ("workloads", "jsonl")):
