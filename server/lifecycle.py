@@ -27,6 +27,7 @@ from ..tools.errors import RequestError
 if TYPE_CHECKING:
     import asyncio
 
+    from anyio.abc import TaskStatus
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .app import HarnessServer
@@ -47,8 +48,9 @@ async def reaping(
         stop: set by the first signal, after which the block ends by itself; a second one ends it.
     """
 
-    async def leave_on_signal() -> None:
+    async def leave_on_signal(*, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+            task_status.started()
             async for number in received:
                 if stop is not None and not stop.is_set():
                     stop.set()
@@ -59,7 +61,7 @@ async def reaping(
     try:
         async with anyio.create_task_group() as group:
             if threading.current_thread() is threading.main_thread():
-                group.start_soon(leave_on_signal)
+                await group.start(leave_on_signal)
             yield
             group.cancel_scope.cancel()
     finally:

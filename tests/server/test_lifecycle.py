@@ -111,7 +111,6 @@ def test_the_first_signal_lets_work_that_can_stop_end_by_itself() -> None:
     async def work() -> None:
         stop = asyncio.Event()
         async with lifecycle.reaping(child.kill, stop):
-            await anyio.lowlevel.checkpoint()  # until the signals are listened to
             os.kill(os.getpid(), signal.SIGTERM)
             with anyio.fail_after(5):
                 await stop.wait()

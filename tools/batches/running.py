@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..archive.store.manifest import harness_version
 from ..archive.store.transfer import write_trials
@@ -83,7 +83,7 @@ async def carry_out(
     carried = Carried()
     if job.calibrate and harness.device != "cpu":
         try:
-            await harness.calibrate(progress)
+            await _in_time(harness.calibrate(progress), stop, ends)
         except HarnessError as error:
             carried.notes.append(f"The device was not calibrated: {error.what}")
     free = asyncio.Semaphore(AT_ONCE * len(harness.devices))
@@ -108,7 +108,7 @@ async def carry_out(
         elif isinstance(one, BaseException):
             raise one
     if job.profile and not stop.is_set():
-        await _profile(harness, job, carried, ends, progress)
+        await _profile(harness, job, carried, stop, ends, progress)
     return carried
 
 
@@ -146,16 +146,44 @@ async def _evaluated(
         return (await harness.evaluations.evaluate(request, NO_LIMIT_S)).evaluation
 
 
+async def _in_time(work: Coroutine[Any, Any, object], stop: asyncio.Event, ends: float) -> None:
+    """Awaits what takes minutes, and cancels it when the job is to end.
+
+    Raises:
+        RequestError: when it was cancelled, with the reason.
+    """
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    left = max(ends - time.monotonic(), 0.0)
+    try:
+        await asyncio.wait({doing, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        ended = doing.done()
+    finally:
+        stopping.cancel()
+        doing.cancel()
+    if not ended:
+        await asyncio.wait({doing})
+        raise RequestError(STOPPED if stop.is_set() else NO_TIME)
+    await doing
+
+
 async def _profile(
-    harness: Harness, job: BatchJob, carried: Carried, ends: float, progress: OnProgress
+    harness: Harness,
+    job: BatchJob,
+    carried: Carried,
+    stop: asyncio.Event,
+    ends: float,
+    progress: OnProgress,
 ) -> None:
     for evaluation in carried.evaluations:
-        if evaluation.status is not Status.PASSED or time.monotonic() > ends:
+        if stop.is_set() or time.monotonic() > ends:
+            return
+        if evaluation.status is not Status.PASSED:
             continue
         operator = harness.dataset.operator(evaluation.definition)
         solution = job.solutions[evaluation.content_hash]
+        profiling = harness.profiling.profile_ncu(operator, solution, progress=progress)
         try:
-            await harness.profiling.profile_ncu(operator, solution, progress=progress)
+            await _in_time(profiling, stop, ends)
         except HarnessError as error:
             carried.notes.append(f"{evaluation.solution_name} was not profiled: {error.what}")
 

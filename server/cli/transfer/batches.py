@@ -102,10 +102,12 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
     stop = asyncio.Event()
 
     async def work(progress: OnProgress) -> Any:
-        return await carry_out(harness, job, progress, arguments.seconds, stop)
+        done = await carry_out(harness, job, progress, arguments.seconds, stop)
+        # Before signals end the process again: a scheduler may send one more meanwhile.
+        write_results(harness, job, done, arguments.out)
+        return done
 
     carried = run_async(harness, work, stop)
-    write_results(harness, job, carried, arguments.out)
     said = [_line(evaluation) for evaluation in carried.evaluations]
     said += [f"not judged: {name}: {why}" for name, why in carried.not_run.items()]
     said += carried.notes

@@ -20,6 +20,7 @@ from kernel_harness.tools.batches.packing import BatchContents, pack
 from kernel_harness.tools.batches.results import RESULTS_FILE, BatchResults, digest_of
 from kernel_harness.tools.batches.tar_file import extract, write_tar
 from kernel_harness.tools.errors import DatasetError, RequestError
+from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.workloads.solution_folder import write_solution as write_folder
 
@@ -181,6 +182,37 @@ def test_a_job_that_is_told_to_end_writes_what_it_has(home, away, tmp_path):
     merged = merge(home, tmp_path / "results.tar")
     assert merged.results.not_run == {"hangs": "the job was told to end"}
     assert [e.solution_name for e in merged.evaluations] == ["fine"]
+
+
+@pytest.mark.parametrize("step", ["calibrated", "profiled"])
+def test_a_job_that_is_told_to_end_leaves_what_takes_minutes(
+    step, home, away, tmp_path, monkeypatch
+):
+    write_solution(tmp_path / "sweep", "fine")
+    contents = BatchContents(folders=[tmp_path / "sweep"], profile=True, calibrate=True)
+    pack(home, contents, tmp_path / "job.tar")
+    (tmp_path / "read").mkdir()
+    job = read_job(tmp_path / "job.tar", tmp_path / "read").job
+
+    async def told() -> running.Carried:
+        stop = asyncio.Event()
+
+        async def endless(*asked, **more):
+            stop.set()
+            await asyncio.sleep(3600)
+
+        if step == "calibrated":
+            monkeypatch.setattr(away, "device", "cuda:0")
+            monkeypatch.setattr(away, "calibrate", endless)
+        monkeypatch.setattr(away.profiling, "profile_ncu", endless)
+        work = running.carry_out(away, job, ignore_progress, stop=stop)
+        found = await asyncio.wait_for(work, 60)
+        await away.aclose()
+        return found
+
+    found = asyncio.run(told())
+    assert len(found.notes) == 1
+    assert f"not {step}: the job was told to end" in found.notes[0]
 
 
 def test_a_job_goes_on_where_it_was(home, away, tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kernel_harness.server.cli import main as cli
+from kernel_harness.tools.batches import running
 
 
 def test_a_job_that_is_not_there_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +28,21 @@ def test_results_are_given_a_place_before_anything_is_judged(
     write_tar(Path("job.tar"), [("job.json", job)])
     assert cli.run(["batch", "run", "job.tar", "--out", str(here)]) == cli.EXIT_ERROR
     assert "it is a folder" in capsys.readouterr().err
+
+
+def test_a_signal_while_results_are_written_leaves_them(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kernel_harness.tools.batches.tar_file import write_tar
+
+    job = b'{"job_id":"j","harness":"1","scope":"smoke","solutions":{},"entries":[]}'
+    write_tar(Path("job.tar"), [("job.json", job)])
+    write_results = running.write_results
+
+    def told(*asked: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return write_results(*asked)
+
+    monkeypatch.setattr(running, "write_results", told)
+    assert cli.run(["batch", "run", "job.tar", "--out", "results.tar"]) == 0
+    assert Path("results.tar").is_file()
