@@ -233,15 +233,19 @@ def _next_number(archive: Archive, definition: str, gpu: str | None) -> int:
     names = (
         name for kind in kinds for name in archive.repository.ref_names(f"refs/tags/{kind}/{path}")
     )
-    numbers = (name.rsplit("/", 1)[-1] for name in names)
-    taken = [int(number) for number in numbers if NUMBER.fullmatch(number)]
-    elsewhere = promotions_elsewhere(archive.repository, archive.keys, definition)
-    taken += [
+    last_parts = (name.rsplit("/", 1)[-1] for name in names)
+    taken = {int(number) for number in last_parts if NUMBER.fullmatch(number)}
+    known = taken | {
         event.number
-        for event in elsewhere
-        if event.kind in kinds and gpu in (None, event.gpu) and event.number < _MOST_ELSEWHERE
-    ]
-    return 1 + max(taken, default=0)
+        for event in promotions_elsewhere(archive.repository, archive.keys, definition)
+        if event.kind in kinds and gpu in (None, event.gpu)
+    }
+    here = [event.number for event in events(archive, definition, gpu) if event.kind in kinds]
+    # Others may have pushed tags with any number, too: only one's own count without a limit.
+    number = 1 + max([*here, *(one for one in known if one < _MOST_ELSEWHERE)], default=0)
+    while number in taken:
+        number += 1
+    return number
 
 
 def _write_tag(archive: Archive, commit: str, tag: str, message: str) -> str:

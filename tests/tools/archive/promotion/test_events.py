@@ -305,6 +305,19 @@ def test_a_promotion_is_numbered_after_those_that_were_fetched(verifier, archive
     assert promote(archive, judge(node, records), records).number == ours
 
 
+def test_numbers_that_others_pushed_lead_to_none_that_counts_nowhere(verifier, archive):
+    node = verifier.candidate()
+    message = "Promote it\n\nDefinition: scale_n64\nGpu: H200\n"
+    for number in (1, 999_998, 999_999, 1_000_000, 999_999_999):
+        name = f"promoted/scale_n64/H200/{number}"
+        tag = archive.repository.write_tag(node.commit, name, message, 1)
+        archive.repository.update_refs([RefUpdate(f"refs/tags/{name}", tag)])
+    records = verifier.records(node)
+    assert promote(archive, judge(node, records), records).number == 1_000_001
+    assert current_best(archive, "scale_n64", "H200") == node
+    assert rollback(archive, "scale_n64", "H200", "It was slow.").number == 1_000_002
+
+
 def test_a_rollback_needs_a_reason(verifier, archive):
     promoted_pair(verifier, archive)
     with pytest.raises(RequestError, match="reason"):
