@@ -10,6 +10,7 @@ that cannot be used costs its pair and is noted; the candidate is not blamed.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,10 +100,14 @@ class ProcessPairs:
             self._compiling = self._compiling or session
 
     def save_kernels(self) -> None:
-        """Saves the compiled kernels of the baseline's first process for later trials."""
+        """Saves the compiled kernels of the baseline's first process for later trials, if it can.
+
+        What ends processes and frees memory comes after it, and must.
+        """
         own = _cache_of(self._compiling) if self._compiling is not None else None
         if self._kept is not None and self._saves_kernels and own is not None:
-            self._kept.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # as what cannot be copied is skipped
+                self._kept.mkdir(parents=True, exist_ok=True)
             triton_cache.copy_kernels(own, self._kept)
 
     def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:

@@ -201,5 +201,14 @@ def test_closing_ends_what_was_started_here_and_not_the_checked_process(tmp_path
     assert all(session.closed for _, session in timing.started) and not timing.checked.closed
 
 
+def test_processes_end_where_kernels_cannot_be_saved(tmp_path):
+    timing = Timing(tmp_path, own_baseline=True)
+    timing.pairs.start([CASE])
+    timing.ready()
+    (tmp_path / "cache").write_text("A full disk makes no folder, either.")
+    timing.pairs.close()
+    assert all(session.closed for _, session in timing.started)
+
+
 def test_closing_before_anything_was_started_does_nothing(tmp_path):
     Timing(tmp_path).pairs.close()
