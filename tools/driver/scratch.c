@@ -145,6 +145,7 @@ void *kh_alloc(size_t requested, int device, void *stream)
     uint64_t size = rounded(requested);
     pthread_mutex_lock(&lock);
     struct block *found = fitting(size, stream);
+    uint64_t address = 0;
     if (found) {
         cut(found, size);
     } else if (count < MOST_BLOCKS) {
@@ -164,9 +165,10 @@ void *kh_alloc(size_t requested, int device, void *stream)
         found->shared = found->rested = 0;
         found->stream = stream;
         found->serial = next_serial++;
+        address = found->address; /* other threads move blocks as soon as they may */
     }
     pthread_mutex_unlock(&lock);
-    return found ? (void *)found->address : NULL;
+    return (void *)address;
 }
 
 static struct block *of(const void *pointer)

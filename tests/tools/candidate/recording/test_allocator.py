@@ -3,10 +3,13 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools import driver
 from kernel_harness.tools.driver.scratch_library import COMPILERS, build_library
+from kernel_harness.tools.messages.launch_plan import RESERVATION_BASE
 
 FAKE_DRIVER = """
 #include <stdint.h>
@@ -100,6 +103,55 @@ print("done")
 """
 )
 
+THREADS = """
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+void *kh_alloc(size_t, int, void *);
+void kh_free(void *, size_t, int, void *);
+void kh_drain(void);
+int kh_setup(uint64_t, uint64_t);
+#define MIB (1ull << 20)
+#define UNITS (1u << 22)
+static uint64_t base;
+static _Atomic long owner[UNITS], wrong; /* of each 512 bytes */
+static void hand(uint64_t address, size_t bytes, long from, long to)
+{
+    for (uint64_t u = (address - base) / 512; bytes; u++, bytes -= bytes < 512 ? bytes : 512)
+        if (u >= UNITS || __atomic_exchange_n((long *)&owner[u], to, 5) != from) wrong++;
+}
+static void *work(void *number)
+{
+    long me = (long)number;
+    unsigned seed = (unsigned)me;
+    uint64_t given[64] = {0};
+    size_t bytes[64];
+    for (int i = 0; i < 20000; i++) {
+        int k = rand_r(&seed) % 64;
+        if (given[k]) {
+            hand(given[k], bytes[k], me, 0);
+            kh_free((void *)given[k], bytes[k], 0, NULL);
+            given[k] = 0;
+        } else {
+            bytes[k] = 1 + (size_t)rand_r(&seed) % 40000;
+            given[k] = (uint64_t)kh_alloc(bytes[k], 0, number);
+            hand(given[k], bytes[k], 0, me);
+        }
+        if (i % 500 == 0) kh_drain();
+    }
+    return NULL;
+}
+int main(int count, char **arguments)
+{
+    pthread_t threads[4];
+    base = strtoull(arguments[count - 1], NULL, 0);
+    if (kh_setup(base, 4096 * MIB)) return 2;
+    for (long i = 0; i < 4; i++) pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    return wrong != 0;
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -141,3 +193,15 @@ def test_calls_of_many_shapes_share_the_memory_of_the_largest(run):
 
 def test_memory_that_cannot_be_opened_is_not_held(run):
     assert run(REFUSED) == "done"
+
+
+def test_threads_are_never_given_the_same_memory(run, folder):
+    """Blocks move in their table as others are cut: an address was read after that."""
+    source, program = folder / "threads.c", folder / "threads"
+    source.write_text(THREADS)
+    sources = [source, Path(driver.__file__).parent / "scratch.c"]
+    subprocess.run(["cc", "-O1", "-o", program, *sources, "-ldl", "-lpthread"], check=True)
+    ended = subprocess.run(
+        [program, hex(RESERVATION_BASE)], env={"LD_LIBRARY_PATH": str(folder)}, check=False
+    )
+    assert ended.returncode == 0
