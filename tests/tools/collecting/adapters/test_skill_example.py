@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernel_harness.tools.workloads.dataset import Dataset
 
-SKILL = Path(__file__).resolve().parents[4] / "skills" / "collect-workloads" / "SKILL.md"
+SKILL = Path(__file__).resolve().parents[4] / "skills/collect-workloads/references/adapters.md"
 LIBRARY = """
 import torch
 
