@@ -5,6 +5,7 @@ kernel_calls   the calls of one kernel: decided once for each set of sizes, made
 call_code      the code of a routed call, written for one kernel's arguments
 proven_sizes   which calls a kernel is proven for, and why not the others; pure
 missed_calls   calls that went to the original: counted, and written as workloads
+replaced_attribute  something in an attribute's place, and the way back
 loading        a kernel of a folder as something callable
 kernel_folder  a folder that `kernel-harness deploy` wrote, every byte of it checked
 

@@ -32,6 +32,7 @@ from .kernel_folder import open_folder
 from .loading import load_kernel
 from .missed_calls import MissedCalls
 from .proven_sizes import ProvenSizes
+from .replaced_attribute import replace_attribute
 
 Target = Callable[..., Any] | torch.nn.Module | str
 
@@ -131,26 +132,11 @@ Put = Callable[[Callable[..., Any]], Callable[[], None]]
 def _found(target: Target) -> tuple[Callable[..., Any], Put]:
     """The original, and what puts another in its place and gives back what undoes that."""
     if isinstance(target, torch.nn.Module):
-        return target.forward, functools.partial(_put, target, "forward")
+        return target.forward, functools.partial(replace_attribute, target, "forward")
     if not isinstance(target, str):
         return target, lambda routed: lambda: None
     owner, name = _owner_of(target)
-    return getattr(owner, name), functools.partial(_put, owner, name)
-
-
-def _put(owner: Any, name: str, routed: Callable[..., Any]) -> Callable[[], None]:
-    own = vars(owner).get(name)
-    setattr(owner, name, routed)
-
-    def restore() -> None:
-        if vars(owner).get(name) is not routed:
-            return  # something else lies over it, which calls what it found
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
-
-    return restore
+    return getattr(owner, name), functools.partial(replace_attribute, owner, name)
 
 
 def _owner_of(name: str) -> tuple[Any, str]:

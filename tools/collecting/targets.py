@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ..applying.replaced_attribute import replace_attribute
 from ..errors import RequestError
 from .traced_function import TracedFunction
 
@@ -67,11 +68,11 @@ class TargetPlace:
         else:
             stands = recorder.wrapper()
         undo = contextlib.ExitStack()
-        undo.callback(_put(self.owner, self.attribute, stands))
+        undo.callback(replace_attribute(self.owner, self.attribute, stands))
         if isinstance(self.owner, ModuleType):
             for owner, name in _imported(original):
                 if owner is not self.owner:
-                    undo.callback(_put(owner, name, stands))
+                    undo.callback(replace_attribute(owner, name, stands))
         return undo.close
 
 
@@ -131,7 +132,7 @@ def put_remembering(
     """Has the calls of the methods remembered that a recorder's adapter needs."""
     for method in recorder.adapter.remembers if recorder.adapter else ():
         wrapper = recorder.remembered.wrapper(method, getattr(place.owner, method))
-        stack.callback(_put(place.owner, method, wrapper))
+        stack.callback(replace_attribute(place.owner, method, wrapper))
 
 
 def _owner_of(target: str) -> tuple[Any, str]:
@@ -162,21 +163,6 @@ def _is_kernel(found: Any) -> bool:
     """Whether something is launched on a grid; asked without importing Triton."""
     triton = sys.modules.get("triton.runtime.jit")
     return triton is not None and isinstance(found, triton.KernelInterface)
-
-
-def _put(owner: Any, name: str, stands: Any) -> Callable[[], None]:
-    own = vars(owner).get(name)
-    setattr(owner, name, stands)
-
-    def restore() -> None:
-        if vars(owner).get(name) is not stands:
-            return  # something else lies over it, which calls what it found
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
-
-    return restore
 
 
 def _imported(original: Any) -> list[tuple[ModuleType, str]]:

@@ -107,6 +107,16 @@ def _is_plain(*given: Mapping[str, Any]) -> bool:
     )
 
 
+def _plain_plan(
+    remembered: Mapping[str, Mapping[str, Any]], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """The arguments of `plan`; None where nothing was planned, or other than plain attention."""
+    made, planned = remembered.get("__init__"), remembered.get("plan")
+    if made is None or planned is None or args or made["kv_layout"] != "NHD":
+        return None
+    return planned if _is_plain(made, planned, kwargs) else None
+
+
 def _scale(planned: Mapping[str, Any], q: torch.Tensor) -> float:
     scale = planned.get("sm_scale")
     return float(q.shape[-1] ** -0.5 if scale is None else scale)
@@ -125,10 +135,8 @@ def _decode(
     *args: Any,
     **kwargs: Any,
 ) -> Mapping[str, Any] | None:
-    made, planned = remembered.get("__init__"), remembered.get("plan")
-    if made is None or planned is None or args or made["kv_layout"] != "NHD":
-        return None
-    if planned.get("deprecated_positional_args") or not _is_plain(made, planned, kwargs):
+    planned = _plain_plan(remembered, args, kwargs)
+    if planned is None or planned.get("deprecated_positional_args"):
         return None
     keys, values = _caches(paged_kv_cache)
     return {
@@ -150,10 +158,8 @@ def _paged_prefill(
     *args: Any,
     **kwargs: Any,
 ) -> Mapping[str, Any] | None:
-    made, planned = remembered.get("__init__"), remembered.get("plan")
-    if made is None or planned is None or args or made["kv_layout"] != "NHD":
-        return None
-    if not _is_plain(made, planned, kwargs):
+    planned = _plain_plan(remembered, args, kwargs)
+    if planned is None:
         return None
     keys, values = _caches(paged_kv_cache)
     return {
@@ -178,10 +184,8 @@ def _ragged_prefill(
     *args: Any,
     **kwargs: Any,
 ) -> Mapping[str, Any] | None:
-    made, planned = remembered.get("__init__"), remembered.get("plan")
-    if made is None or planned is None or args or made["kv_layout"] != "NHD":
-        return None
-    if not _is_plain(made, planned, kwargs):
+    planned = _plain_plan(remembered, args, kwargs)
+    if planned is None:
         return None
     return {
         "q": q,
