@@ -19,11 +19,11 @@ import torch
 from ..errors import RequestError
 from .adapters.adapter import Adapter
 from .adapters.table import adapter_of
-from .call_groups import ByteLimit
-from .dataset_files import WrittenDefinition, write_dataset
-from .program_parts import ProgramParts
-from .targets import place_of, put_remembering
-from .traced_function import TracedFunction
+from .drafting.dataset_files import WrittenDefinition, write_dataset
+from .recording.call_groups import ByteLimit
+from .recording.program_parts import ProgramParts
+from .recording.targets import place_of, put_remembering
+from .recording.traced_function import TracedFunction
 
 MOST_BYTES = 256 << 20
 """Of the tensors that are kept, where nothing else is said."""

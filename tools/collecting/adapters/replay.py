@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from ..call_groups import ByteLimit
-from ..targets import place_of, put_remembering
-from ..traced_function import TracedFunction
+from ..recording.call_groups import ByteLimit
+from ..recording.targets import place_of, put_remembering
+from ..recording.traced_function import TracedFunction
 from .adapter import Adapter
 
 

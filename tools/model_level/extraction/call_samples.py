@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ...collecting.module_state import state_of
+from ...collecting.recording.module_state import state_of
 
 _PACKAGES = tuple({sysconfig.get_path(name) + "/" for name in ("purelib", "platlib")})
 MOST_SAMPLES = 6

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from ...collecting.call_groups import ByteLimit
-from ...collecting.dataset_files import write_dataset
-from ...collecting.targets import place_of
-from ...collecting.traced_function import TracedFunction
+from ...collecting.drafting.dataset_files import write_dataset
+from ...collecting.recording.call_groups import ByteLimit
+from ...collecting.recording.targets import place_of
+from ...collecting.recording.traced_function import TracedFunction
 from ...collecting.tracing import MOST_BYTES
 from ...errors import HarnessError, RequestError
 from ...schema.flashinfer_trace import Definition

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from ..applying.replaced_attribute import replace_attribute
-from ..errors import RequestError
+from ...applying.replaced_attribute import replace_attribute
+from ...errors import RequestError
 from .traced_function import TracedFunction
 
 OPERATORS = "torch.ops."

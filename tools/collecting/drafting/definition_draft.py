@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..schema.flashinfer_trace import DType
-from .call_groups import CallGroup
+from ...schema.flashinfer_trace import DType
+from ..recording.call_groups import CallGroup
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import threading
 import pytest
 import torch
 
-from kernel_harness.tools.collecting.call_groups import ByteLimit
-from kernel_harness.tools.collecting.traced_function import TracedFunction
+from kernel_harness.tools.collecting.recording.call_groups import ByteLimit
+from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.errors import RequestError
 

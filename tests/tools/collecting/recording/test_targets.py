@@ -10,7 +10,7 @@ import torch
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.errors import RequestError
 
-from .conftest import definition_in, run_of
+from ..conftest import definition_in, run_of
 
 
 def test_a_function_is_recorded_where_it_was_imported_before(layers, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from .adapters.adapter import Adapter, RememberedCalls
+from ..adapters.adapter import Adapter, RememberedCalls
 from .call_groups import ByteLimit, CallGroup, TensorSeen, seen
 from .module_state import state_of
 

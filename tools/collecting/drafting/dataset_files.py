@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..schema.flashinfer_trace import Definition, Trace
-from .call_groups import CallGroup, StoredContents
+from ...schema.flashinfer_trace import Definition, Trace
+from ..recording.call_groups import CallGroup, StoredContents
+from ..recording.traced_function import TracedFunction
 from .definition_draft import DefinitionDraft, draft_of, structure_of
 from .reference_source import reference_of
-from .traced_function import TracedFunction
 
 OP_TYPE = "collected"
 COUNTS = "collected.json"

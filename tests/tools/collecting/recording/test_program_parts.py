@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from kernel_harness.tools.collecting import program_parts
+from kernel_harness.tools.collecting.recording import program_parts
 from kernel_harness.tools.collecting.tracing import trace
 
 PROGRAM = """

@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from .adapters.table import adapter_of
+from ..adapters.table import adapter_of
+from ..drafting.dataset_files import seconds_of
 from .call_groups import ByteLimit
-from .dataset_files import seconds_of
 from .targets import TargetPlace, place_of, put_remembering
 from .traced_function import TracedFunction
 
@@ -171,5 +171,5 @@ def _is_own(file: str | None) -> bool:
     if file is None or not file.endswith(".py"):
         return False
     path = Path(file).resolve()
-    ours = Path(__file__).resolve().parents[2]
+    ours = Path(__file__).resolve().parents[3]
     return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, ours))

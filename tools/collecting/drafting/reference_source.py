@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from ..recording.traced_function import POSITION, TracedFunction
 from .definition_draft import DefinitionDraft
-from .traced_function import POSITION, TracedFunction
 
 _PLAIN = (int, float, str, bool, type(None))
 

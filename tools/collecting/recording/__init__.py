@@ -1,0 +1,8 @@
+"""Calls of a running program, recorded.
+
+program_parts     all that a program consists of, where no targets are named
+targets           where a program keeps what is named, and how a recorder is put there
+traced_function   one function's calls, or a share of them: grouped, counted and timed
+call_groups       calls alike, and what is kept of the contents of their tensors
+module_state      what a module's forward reads of the module
+"""
