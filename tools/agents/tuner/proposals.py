@@ -34,9 +34,15 @@ START = {
 }
 """By kind, gains and losses that are supposed before the first trial, of whatever program."""
 PAIRED = (EditKind.TILE, EditKind.WARPS, EditKind.STAGES, EditKind.LOOP)
-PAIRS = 1 / 4
+PAIRS = 3 / 16
 """Share of proposals that change two places."""
 MOST_PAIRS = 256
+SAME_WAY = 2.0
+"""So many times the weight has a pair whose numbers both grow or both shrink: a thread has as much
+to do as before."""
+ONE_PLACE, SEVERAL_PLACES = (1.0, 1.0), (12.0, 1.0)
+"""Gains and losses that are supposed of a place, and of many accesses changed at once: that tells
+of all of them, so that it comes before any one of a dozen."""
 CARRIED = 1.01
 """What gained so much on another program of the operator is tried on this one."""
 MOST_CHARACTERS = 64 << 10
@@ -148,7 +154,7 @@ class _Draws:
         for outcome in known:
             lost = int(not outcome.gained())
             self._kinds[outcome.kind][lost] += 1.0
-            self._sites.setdefault(outcome.site, [1.0, 1.0])[lost] += 1.0
+            self._sites.setdefault(outcome.site, [0.0, 0.0])[lost] += 1.0
 
     def order(self, edits: Sequence[ProgramEdit]) -> list[ProgramEdit]:
         """All edits: each time the kind that draws best, and of it the place that does."""
@@ -169,7 +175,7 @@ class _Draws:
         """Pairs of edits at two places, one of those places that gained more often first."""
         drawn = [(self.rng.betavariate(*self._site(edit)), edit) for edit in edits]
         both = [
-            (first * second, (one, other))
+            (first * second * _weight(one, other), (one, other))
             for number, (first, one) in enumerate(drawn)
             for second, other in drawn[number + 1 :]
             if one.site != other.site
@@ -177,5 +183,21 @@ class _Draws:
         both.sort(key=lambda found: -found[0])
         return [pair for _, pair in both[:MOST_PAIRS]]
 
-    def _site(self, edit: ProgramEdit) -> Sequence[float]:
-        return self._sites.get(edit.label.partition("=")[0], (1.0, 1.0))
+    def _site(self, edit: ProgramEdit) -> tuple[float, float]:
+        gained, lost = self._sites.get(edit.label.partition("=")[0], (0.0, 0.0))
+        several = len(edit.replacements) > 1
+        supposed = SEVERAL_PLACES if several else ONE_PLACE
+        return supposed[0] + gained, supposed[1] + lost
+
+
+def _weight(one: ProgramEdit, other: ProgramEdit) -> float:
+    """How much more likely a pair is tried than another."""
+    ways = {_grows(one), _grows(other)}
+    return SAME_WAY if len(ways) == 1 and None not in ways else 1.0
+
+
+def _grows(edit: ProgramEdit) -> bool | None:
+    """Whether an edit makes a number greater; None where one of the values is no number."""
+    if not (edit.value.isdecimal() and edit.was.isdecimal()):
+        return None
+    return int(edit.value) > int(edit.was)

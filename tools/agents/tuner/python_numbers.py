@@ -37,8 +37,9 @@ def number_edits(path: str, text: str, tree: ast.Module) -> list[ProgramEdit]:
         for other in _others(name, value):
             piece = Replacement(path, start, end, str(other))
             edits.append(ProgramEdit(_kind(name), name, str(other), str(value), (piece,)))
+    looping = _looping(tree)
     for kernel, call in found.launches:
-        edits += _keywords(path, kernel, call, lines)
+        edits += _keywords(path, kernel, call, lines, staged=looping.get(kernel, True))
     return edits
 
 
@@ -179,8 +180,31 @@ def _others(name: str, value: int) -> list[int]:
     return powers_near(value)
 
 
-def _keywords(path: str, kernel: str, call: ast.Call, lines: SourceLines) -> list[ProgramEdit]:
-    """Warps and stages for a launch that leaves them to the compiler."""
+def _looping(tree: ast.Module) -> dict[str, bool]:
+    """By kernel of a source, whether it has a loop, in itself or in what it calls."""
+    kernels = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and is_kernel(n)}
+
+    def loops(name: str, above: frozenset[str] = frozenset()) -> bool:
+        inside = list(ast.walk(kernels[name]))
+        called = {
+            n.func.id for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        below = (called & kernels.keys()) - above
+        if any(isinstance(node, ast.For | ast.While) for node in inside):
+            return True
+        return any(loops(other, above | {name}) for other in below)
+
+    return {name: loops(name) for name in kernels}
+
+
+def _keywords(
+    path: str, kernel: str, call: ast.Call, lines: SourceLines, *, staged: bool
+) -> list[ProgramEdit]:
+    """Warps and stages for a launch that leaves them to the compiler.
+
+    Args:
+        staged: whether stages may change anything: Triton has them of loops alone.
+    """
     given = {keyword.arg for keyword in call.keywords}
     last = last_argument(call)
     if None in given or last is None:  # **table may name them
@@ -191,7 +215,7 @@ def _keywords(path: str, kernel: str, call: ast.Call, lines: SourceLines) -> lis
         ("num_warps", WARPS, EditKind.WARPS),
         ("num_stages", STAGES, EditKind.STAGES),
     ):
-        if keyword in given:
+        if keyword in given or (kind is EditKind.STAGES and not staged):
             continue
         for value in values:
             piece = Replacement(path, end, end, f", {keyword}={value}")

@@ -14,7 +14,8 @@ from .edits import EditKind, ProgramEdit, Replacement
 from .python_numbers import STAGES, is_kernel, last_argument
 
 POLICIES = ("evict_first", "evict_last")
-MODIFIERS = {"load": (".ca", ".cg"), "store": (".cs", ".wt")}
+MODIFIERS = {"load": (".cg",), "store": (".cs", ".wt")}
+"""Without one a load is cached at all levels, as with .ca."""
 _KEYWORDS = {"eviction_policy": EditKind.EVICTION, "cache_modifier": EditKind.CACHE}
 
 

@@ -24,7 +24,8 @@ from .memory import EditOutcome, outcome_line, outcome_of, outcomes_in
 from .proposals import Proposal, proposals
 from .python_numbers import tune_edits
 
-VARIANTS = 16
+VARIANTS = 22
+"""A round. With the program itself too few to be compiled before they are raced."""
 INTERPRETED = 3
 """Variants a round without a GPU: each is seconds of the interpreter."""
 MEMORY = 50
