@@ -6,6 +6,7 @@ choice: those that failed, then those that cost the most time.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ....tools.documents import evaluation_uri
@@ -15,11 +16,14 @@ from ....tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Failure,
+    Finding,
     Severity,
     Status,
     WorkloadResult,
 )
+from ....tools.schema.measurement import Decision, Objective, TimeSource
 from ....tools.signing.keyring import Trust, Verification
+from ....tools.text import short_uuid, shorten
 from .. import plans
 from ..text import (
     Detail,
@@ -33,6 +37,7 @@ from .models import (
     EvaluationAnswer,
     EvidencePart,
     FailurePart,
+    FindingPart,
     IntegrityPart,
     RungPart,
     SeenPart,
@@ -46,15 +51,21 @@ if TYPE_CHECKING:
 
 from ....tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 
-ROWS: dict[str, int] = {"concise": 10, "detailed": 60}
+ROWS: dict[str, int] = {"concise": 8, "detailed": 60}
+FEW_ROWS = 6
+"""Of more workloads than all of which are shown at `concise`."""
 TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000
 EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
-_OTHER_TIMES = (
-    *("regime", "latency_interval_us", "baseline_called_us", "baseline_clean_us"),
-    *("baseline_sustained_us", "warm_us", "baseline_warm_us"),
+_DETAILS = (
+    *("regime", "latency_interval_us", "baseline_latency_us", "baseline_called_us", "cold_us"),
+    *("clean_us", "baseline_clean_us", "sustained_us", "baseline_sustained_us", "warm_us"),
+    "baseline_warm_us",
 )
 """What is told of a workload only where all is shown."""
+GAPS = 1.5
+"""Times its latency that a call takes in the candidate's process, from which both are told."""
+FINDING_CHARACTERS = 250
 LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
 
 
@@ -69,7 +80,9 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     seen = SeenPart.of(known.prior_run) if known.prior_run else None
     unverified, signed = _trust_words(evaluated.verification)
     steps = next_steps(evaluation, unverified)
-    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen, steps), ROWS[detail])
+    few = detail == "concise" and len(evaluation.workloads) > ROWS[detail]
+    most = FEW_ROWS if few else ROWS[detail]
+    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen, steps), most)
     earlier = None
     if evaluated.earlier:
         judged = evaluation.evidence.started_at
@@ -78,16 +91,18 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
     left = plans.anchor_words(known.anchors)
     commit = not_committed_words(evaluated.not_committed)
+    unclimbed = summary.unclimbed_words(evaluated.ladder)
     screen = lines(
         warning,
         answer.summary,
-        summary.ladder_words(evaluated.ladder),
+        summary.ladder_words(evaluated.ladder) if detail == "detailed" else unclimbed,
         left,
         earlier,
         signed,
         commit,
     )
-    rungs = [RungPart.of(r, workloads=r.workloads or None) for r in evaluated.ladder]
+    climbed = evaluated.ladder if detail == "detailed" or not unclimbed else ()
+    rungs = [RungPart.of(r, workloads=r.workloads or None) for r in climbed]
     changes = {"summary": screen, "anchors": outside, "unverified": unverified, "ladder": rungs}
     return answer.model_copy(update=changes)
 
@@ -108,16 +123,17 @@ def _answer(
     shown = showing(
         len(chosen),
         len(evaluation.workloads),
-        f"all are in evaluation_uri: read_report(uri='{uri}', section='workloads').",
+        "read_report(uri=evaluation_uri, section='workloads') has all.",
     )
     whole = detail == "detailed"
-    compiled = 2 * rows if whole else min(static_check.STATIC_ROWS, rows + 2)
+    compiled = 2 * rows if whole else min(static_check.STATIC_ROWS, rows + 4)
     only_compiled = summary.only_compiled(evaluation)
     words = seen.words if seen else None
     return EvaluationAnswer.of(
         evaluation,
         summary=summary.summary(evaluation, chosen, shown, steps, words, whole=whole),
         next_steps=steps,
+        **({} if whole else dict.fromkeys(("definition", "solution_name", "language"))),
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
         totals=_totals(evaluation, whole=whole),
         workloads=[_workload(w, detail, evaluation) for w in chosen if whole or not only_compiled],
@@ -141,14 +157,20 @@ def _answer(
 
 
 def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadResult]:
-    """The rows that decide, in their own order: failures, then the longest, then the rest."""
+    """The rows that decide, in their own order: failures, then the longest of each regime."""
 
     def weight(result: WorkloadResult) -> tuple[int, float]:
         failed = result.status not in {Status.PASSED, *UNDECIDED}
         cost = (result.latency_us or 0.0) * (result.weight or 1.0)
         return (0 if failed else 1, -cost)
 
-    kept = {id(result) for result in sorted(workloads, key=weight)[:rows]}
+    by_weight = sorted(workloads, key=weight)
+    regimes = {r.regime: id(r) for r in reversed(by_weight)}.values()
+    sizes = {str(r.axes): id(r) for r in reversed(by_weight)}.values()
+    ordered = sorted(
+        by_weight, key=lambda r: (weight(r)[0], id(r) not in regimes, id(r) not in sizes)
+    )
+    kept = {id(result) for result in ordered[:rows]}
     return [result for result in workloads if id(result) in kept]
 
 
@@ -162,18 +184,29 @@ def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
 
 def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
     totals = evaluation.totals
+    counts = ("wins", "ties", "losses", "inconclusive")
     hidden: dict[str, None] = {} if whole else {"mean_of_ratios": None, "ratio_of_means": None}
-    if not totals.wins + totals.ties + totals.losses + totals.inconclusive:
-        hidden |= dict.fromkeys(("wins", "ties", "losses", "inconclusive"))
-    sealing = evaluation.sealing
+    if not whole or not any(getattr(totals, name) for name in counts):
+        hidden |= {name: None for name in counts if not getattr(totals, name)}
+    sealing, objective = evaluation.sealing, evaluation.objective
     return TotalsPart.of(
         totals,
-        objective=str(evaluation.objective),
+        objective=None if objective is Objective.COLD and not whole else str(objective),
+        floors_us=_mean_floors(evaluation),
         input_family=evaluation.input_family or None,
         clock=str(sealing.source) if sealing else None,
-        clock_reason=sealing.reason or None if sealing else None,
+        clock_reason=cut(sealing.reason, 400 if whole else 160) if sealing else None,
         **hidden,
     )
+
+
+def _mean_floors(evaluation: Evaluation) -> dict[str, float]:
+    """The mean floor of each device over the workloads that have a latency."""
+    floors = [r.floors_us for r in evaluation.workloads if r.latency_us is not None]
+    devices = {d: None for known in floors for d in known if d != "device"}
+    return {
+        d: sum(f[d] for f in floors) / len(floors) for d in devices if all(d in f for f in floors)
+    }
 
 
 def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) -> WorkloadVerdict:
@@ -187,37 +220,61 @@ def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) ->
         reason = None  # it is the trial's, told once
     if detail == "concise" and reason and reason in (evaluation.partial_reason or ""):
         reason = None
-    whole = detail == "detailed"
-    hidden: dict[str, Any] = {} if whole else dict.fromkeys(_OTHER_TIMES)
-    if not whole:
-        hidden["floors_us"] = {k: v for k, v in result.floors_us.items() if k != "device"}
+    hidden = {} if detail == "detailed" else _left_out(result, evaluation)
     return WorkloadVerdict.of(
         result,
-        reason=cut(reason, 300),
-        errors=errors,
-        clock=str(result.sealing.source) if result.sealing else None,
-        decision=result.comparison.decision if result.comparison else None,
-        sol_percents=sol_percents(result) if whole else {},
-        sol_exec_bench_score=sol_exec_bench(result) if whole else None,
-        **({"warm_us": result.warm_latency_us} | hidden),
+        **{
+            "reason": cut(reason, 300),
+            "errors": errors,
+            "clock": str(result.sealing.source) if result.sealing else None,
+            "decision": result.comparison.decision if result.comparison else None,
+            "sol_percents": sol_percents(result),
+            "sol_exec_bench_score": sol_exec_bench(result),
+            "warm_us": result.warm_latency_us,
+            **hidden,
+        },
     )
+
+
+def _left_out(result: WorkloadResult, evaluation: Evaluation) -> dict[str, Any]:
+    """What a short row tells otherwise than the whole one: nothing that the totals say."""
+    left: dict[str, Any] = dict.fromkeys(_DETAILS)
+    left |= {"uuid": short_uuid(result.uuid), "sol_percents": {}, "sol_exec_bench_score": None}
+    timed = result.latency_us is not None
+    left["floors_us"] = (
+        {} if timed else {name: us for name, us in result.floors_us.items() if name != "device"}
+    )
+    clocks = {other.sealing.source for other in evaluation.workloads if other.sealing}
+    if len(clocks) < 2 or (result.sealing and result.sealing.source is TimeSource.SEALED):
+        left["clock"] = None
+    if result.comparison and result.comparison.decision in (Decision.FASTER, Decision.SLOWER):
+        left["decision"] = None
+    if (result.called_us or 0.0) < GAPS * (result.latency_us or 0.0):
+        left["called_us"] = None
+    return left
 
 
 def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
-    """The findings and what could not be checked; the checks that ran only where all is shown."""
+    """The findings; the checks that ran, and those that could not, only where all is shown."""
     integrity = evaluation.integrity
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
-    known = ""
     if detail == "concise":
-        known = f"{evaluation.not_timed_reason} {evaluation.partial_reason}"
-    left = {name: why[:160] for name, why in integrity.not_run.items() if why not in known}
-    return IntegrityPart.of(
-        integrity,
-        checks=integrity.checks if detail == "detailed" else [],
-        not_run=dict(list(left.items())[:20]),
-        findings=findings[:8],
-    )
+        return IntegrityPart.of(integrity, checks=[], not_run={}, findings=_by_claim(findings)[:8])
+    left = {name: why[:160] for name, why in [*integrity.not_run.items()][:20]}
+    return IntegrityPart.of(integrity, not_run=left, findings=findings[:8])
+
+
+def _by_claim(findings: list[Finding]) -> list[FindingPart]:
+    """The first finding of each claim, with how many say the same of other workloads."""
+    alike = Counter((f.claim, f.severity) for f in findings)
+    first = {(f.claim, f.severity): f for f in reversed(findings)}
+    parts = []
+    for one, number in alike.items():
+        words = shorten(first[one].message, FINDING_CHARACTERS)
+        more = f" ({number - 1} more like it.)" if number > 1 else ""
+        parts.append(FindingPart.of(first[one], message=words + more))
+    return parts
 
 
 def _device_words(device: DeviceInfo) -> str:
@@ -229,13 +286,13 @@ def _device_words(device: DeviceInfo) -> str:
 def _evidence(evidence: Evidence, chosen: list[WorkloadResult], detail: Detail) -> EvidencePart:
     """On what it ran and by which clock; with what repeats it where all is shown."""
     device = evidence.device
+    if detail == "concise":
+        return EvidencePart(device=device.name if device else None)
     shown = {
         "device": _device_words(device) if device else None,
         "executor": device.executor if device else None,
         "clocks": _clocks(evidence),
     }
-    if detail == "concise":
-        return EvidencePart(**shown)
     uuids = [result.uuid for result in chosen[:5]]
     return EvidencePart.of(
         evidence,

@@ -52,7 +52,7 @@ class ErrorPart(Result):
 class WorkloadVerdict(Result):
     """The outcome on one workload."""
 
-    uuid: str
+    uuid: str = Field(description="At `concise` its beginning, which every tool takes.")
     axes: dict[str, int]
     status: str
     reason: str | None = None
@@ -64,14 +64,15 @@ class WorkloadVerdict(Result):
     clock: str | None = Field(
         default=None,
         description="'sealed': replayed where no host code of the candidate runs; 'claimed': told "
-        "by its own process, for the reason in `totals`.",
+        "by its own process, for the reason in `totals`. Absent from a short row: as in `totals`, "
+        "or sealed.",
     )
     latency_interval_us: list[float] | None = None
     baseline_latency_us: FiniteFloat = None
     called_us: FiniteFloat = Field(
         default=None,
         description="Beside a sealed latency: the call as the candidate's process makes it, with "
-        "the gaps between its launches, as told by that process.",
+        "the gaps between its launches, as told by that process; absent: not much longer.",
     )
     baseline_called_us: FiniteFloat = None
     cold_us: FiniteFloat = Field(
@@ -89,9 +90,14 @@ class WorkloadVerdict(Result):
     baseline_warm_us: FiniteFloat = None
     speedup: FiniteFloat = None
     decision: str | None = Field(
-        default=None, description="FASTER, SLOWER, EQUAL or INCONCLUSIVE against the baseline."
+        default=None,
+        description="FASTER, SLOWER, EQUAL or INCONCLUSIVE against the baseline; absent from a "
+        "short row: as `speedup` says.",
     )
-    floors_us: dict[str, float] = Field(default_factory=dict, description="Device to least time.")
+    floors_us: dict[str, float] = Field(
+        default_factory=dict,
+        description="Device to least time; absent from a short row with a latency.",
+    )
     sol_percent: FiniteFloat = None
     sol_percents: dict[str, float] = Field(
         default_factory=dict,
@@ -112,7 +118,8 @@ class TotalsPart(Result):
     not_run: int = 0
     objective: str | None = Field(
         default=None,
-        description="The times that rank, and that `latency_us` is: cold, clean, sustained, warm.",
+        description="The times that rank, and that `latency_us` is: cold (absent), clean, "
+        "sustained, warm.",
     )
     input_family: str | None = Field(default=None, description="Of inputs that do not rank.")
     clock: str | None = Field(
@@ -125,6 +132,9 @@ class TotalsPart(Result):
     mean_latency_us: FiniteFloat = None
     estimated_full_mean_us: FiniteFloat = None
     baseline_mean_latency_us: FiniteFloat = None
+    floors_us: dict[str, float] = Field(
+        default_factory=dict, description="Device to the mean of its least times."
+    )
     mean_of_ratios: FiniteFloat = None
     ratio_of_means: FiniteFloat = None
     geometric_mean_ratio: FiniteFloat = None
@@ -236,9 +246,9 @@ class EvaluationAnswer(Answer):
     )
     stage: str = Field(description="Where it stands or ended.")
     next_steps: list[str] = Field(default_factory=list)
-    definition: str
-    solution_name: str
-    language: str
+    definition: str | None = None
+    solution_name: str | None = None
+    language: str | None = None
     scope: str
     failure: FailurePart | None = None
     totals: TotalsPart

@@ -46,9 +46,7 @@ def _evaluate(scope: Scope, more: str = "") -> str:
     return f"evaluate_kernel(workspace=…, scope='{scope}'{more})"
 
 
-def _archive(evaluation: Evaluation) -> str:
-    identity = evaluation.evaluation_id
-    return f"archive_candidate(workspace=…, evaluation_id='{identity}', hypothesis=…, lesson=…)"
+ARCHIVE = "archive_candidate(workspace=…, evaluation_id=…, hypothesis=…, lesson=…)"
 
 
 def _remedy(evaluation: Evaluation) -> list[str]:
@@ -146,14 +144,12 @@ def _after_failure(evaluation: Evaluation) -> list[str]:
     else:
         steps.append(f"Fix this one thing, then {again}.")
     if status is not Status.INVALID_CANDIDATE:  # it is no trial of an idea yet
-        steps.append(
-            f"If you give this idea up, {_archive(evaluation)}, so that it is not tried again."
-        )
+        steps.append(f"If you give this idea up, {ARCHIVE}, so that it is not tried again.")
     return steps
 
 
 def _after_pass(evaluation: Evaluation) -> list[str]:
-    archive, scope = f"{_archive(evaluation)} keeps it.", evaluation.scope
+    archive, scope = f"{ARCHIVE} keeps it.", evaluation.scope
     if scope is Scope.SMOKE:
         does = "checks and times it" if _on_a_gpu(evaluation) else "checks it on more of them"
         return [f"Correct on few inputs; {_evaluate(Scope.SAMPLE)} {does}."]
@@ -168,7 +164,7 @@ def _after_pass(evaluation: Evaluation) -> list[str]:
     if sealing is not None and sealing.source is TimeSource.CLAIMED:
         return [
             archive,
-            "Its times are claimed, which never promote: change what `totals.clock_reason` names, "
+            "Claimed times never promote: change what `totals.clock_reason` names, "
             f"then {_evaluate(scope, ', force=true')} measures again.",
         ]
     if scope is Scope.SAMPLE:

@@ -10,7 +10,7 @@ from ....tools.devices.hardware import shipped_hardware
 from ....tools.devices.targets import meant
 from ....tools.schema.evaluation import StaticCheck, StaticKernel
 from ....tools.text import shorten
-from ..text import axes_words, lines, showing
+from ..text import axes_words, counted, lines, showing
 from .models import StaticPart
 
 STATIC_ROWS = 12
@@ -108,7 +108,7 @@ def mix_words(instructions: Mapping[str, int]) -> str:
     if not instructions.get("total"):
         return ""
     tensor = [f"{instructions[k]} {word}" for k, word in _TENSOR.items() if instructions.get(k)]
-    parts = [f"tensor: {', '.join(tensor) or 'none'}"]
+    parts = tensor or ["no tensor cores"]
     for name, words in (
         ("load_global", "global loads"),
         ("async_copy", "async copies"),
@@ -116,13 +116,16 @@ def mix_words(instructions: Mapping[str, int]) -> str:
     ):
         if instructions.get(name):
             wide = instructions.get(f"{name}_128", 0) + instructions.get(f"{name}_256", 0)
-            parts.append(f"{words}: {instructions[name]}, {wide} of 16 bytes")
-    for name, words in (("bulk_copy", "bulk copies (TMA)"), ("atomic", "atomics")):
+            parts.append(f"{instructions[name]} {words} ({wide} of 16 bytes)")
+    for name, words in (
+        ("bulk_copy", "bulk copies (TMA)"),
+        ("atomic", "atomics"),
+        ("local", "accesses to local memory"),
+    ):
         if instructions.get(name):
-            parts.append(f"{words}: {instructions[name]}")
-    parts.append(f"local memory: {instructions.get('local', 0) or 'none'}")
-    parts.append(f"all: {instructions['total']}")
-    return "; ".join(parts)
+            parts.append(f"{instructions[name]} {words}")
+    parts.append(f"{instructions['total']} in all")
+    return ", ".join(parts)
 
 
 def static_note(
@@ -230,6 +233,8 @@ def static_words(
         called = {uuid for kernel in check.kernels for uuid in kernel.grids} or set(axes)
         shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]
         words = ", ".join(shown[:LAUNCHES_SHOWN]) + (", …" if len(shown) > LAUNCHES_SHOWN else "")
+        if not rows_too:
+            words = counted(len(shown), "workload")
         rows.insert(0, f"Compiled as called on {words}; other shapes may differ.")
     elsewhere = check.status == "failed" or (check.status == "built" and not rows_too)
     if not elsewhere and (check.reason or not rows):

@@ -69,22 +69,16 @@ def summary(
         _static_words(evaluation, whole=whole),
         _other_build_words(evaluation),
         _speed_words(evaluation, whole=whole),
-        _claim_words(evaluation, whole=whole),
-        _held_out_words(evaluation),
+        _claim_words(evaluation) if whole else None,
+        _held_out_words(evaluation, whole=whole),
         _rows(chosen[:TABLE_ROWS]) if whole and evaluation.status in UNFAILED else None,
         shown if whole else None,
         _findings_words(evaluation, whole=whole),
         spent if whole or evaluation.status not in (Status.PASSED, Status.PARTIAL) else None,
         seen,
-        _next_words(steps[0], whole=whole) if steps else None,
+        f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps and whole else None,
         f"evaluation_id {evaluation.evaluation_id}" if whole else None,
     )
-
-
-def _next_words(step: str, *, whole: bool) -> str:
-    """The next step; only its first sentence where `next_steps` has the others."""
-    first, end, _ = step.partition(". ")
-    return f"Next: {cut(step if whole else first + end.strip(), SUMMARY_CHARACTERS)}"
 
 
 def only_compiled(evaluation: Evaluation) -> bool:
@@ -152,6 +146,8 @@ def _speed_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     if totals.mean_latency_us is None:
         reason = evaluation.not_timed_reason if whole else None
         return f"No latency: {reason}" if reason and evaluation.status in UNFAILED else None
+    if not whole:
+        return _headline(evaluation)
     clock = f" {sealing.source}" if (sealing := evaluation.sealing) else ""
     by = _MEANINGS[evaluation.objective]
     inputs = f", on inputs {family}" if (family := evaluation.input_family) else ""
@@ -174,12 +170,34 @@ def _speed_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     )
 
 
+def _headline(evaluation: Evaluation) -> str:
+    """The speedup, or the latency where nothing was compared; the totals have the rest."""
+    totals = evaluation.totals
+    clock = f", {sealing.source}" if (sealing := evaluation.sealing) else ""
+    if sealing and sealing.reason:
+        clock += " (never promoted; `totals.clock_reason`)"
+    if evaluation.objective is not Objective.COLD:
+        clock += f", {evaluation.objective}"
+    inputs = f", on inputs {family}" if (family := evaluation.input_family) else ""
+    ratio = totals.geometric_mean_ratio or totals.mean_of_ratios
+    if ratio is None:
+        return f"Mean latency {microseconds(totals.mean_latency_us)}{clock}{inputs}; no baseline."
+    return f"{number(ratio)}x the baseline, geometric mean{clock}{inputs}."
+
+
+def unclimbed_words(rungs: Sequence[RungTime]) -> str | None:
+    """Why no other program was timed, where all have one reason; None otherwise."""
+    if any(rung.times is not None for rung in rungs) or len({rung.reason for rung in rungs}) != 1:
+        return None
+    return f"Ladder: {', '.join(rung.rung for rung in rungs)}: {rungs[0].reason}."
+
+
 def ladder_words(rungs: Sequence[RungTime]) -> str | None:
     """How many times faster than each other program, one a row; None without a ladder."""
     if not rungs:
         return None
-    if all(rung.times is None for rung in rungs) and len({rung.reason for rung in rungs}) == 1:
-        return f"Ladder: {', '.join(rung.rung for rung in rungs)}: {rungs[0].reason}."
+    if words := unclimbed_words(rungs):
+        return words
     rows = [
         (
             rung.rung,
@@ -194,16 +212,16 @@ def ladder_words(rungs: Sequence[RungTime]) -> str | None:
     return lines("Ladder:", table(("program", "faster", "mean µs", "timed"), rows))
 
 
-def _held_out_words(evaluation: Evaluation) -> str | None:
+def _held_out_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     """How many held-out sizes were called, what that shows, and the speed on them."""
     found = evaluation.held_out
     if found is None or evaluation.status not in UNFAILED or not found.called:
         return None
     words = f"Held out: {counted(found.called, 'size')} called"
-    if found.chance:
+    if found.chance and whole:
         words += f"; a fault on 5 % of the sizes would be met with {100 * found.chance:.0f} %"
     if found.left_out:
-        words += f" (of sizes like these: {found.left_out} more were too slow here)"
+        words += f" ({found.left_out} more were too slow here)"
     if found.ratio is not None:
         clock = TimeSource.SEALED if found.sealed else TimeSource.CLAIMED
         sizes = counted(found.timed, "held-out size")
@@ -211,13 +229,12 @@ def _held_out_words(evaluation: Evaluation) -> str | None:
     return f"{words}."
 
 
-def _claim_words(evaluation: Evaluation, *, whole: bool) -> str | None:
+def _claim_words(evaluation: Evaluation) -> str | None:
     """Why times are only claimed; None for sealed ones and where nothing was timed."""
     sealing = evaluation.sealing
     if sealing is None or not sealing.reason:
         return None
-    why = cut(sealing.reason, 300) if whole else "totals.clock_reason says why"
-    return f"Times are claimed: {why}. They never promote."
+    return f"Times are claimed: {cut(sealing.reason, 300)}. They never promote."
 
 
 def _rows(chosen: list[WorkloadResult]) -> str | None:

@@ -274,7 +274,7 @@ async def test_a_path_of_a_file_means_the_workspace_that_it_is_in(connect: Any) 
     async with connect() as client:
         opened = await good(client, "open_workspace", definition=DEFINITION, name="first")
         path = opened["workspace"] + "/kernel.py"
-        verdict = await good(client, "evaluate_kernel", workspace=path)
+        verdict = await good(client, "evaluate_kernel", workspace=path, detail="detailed")
     assert verdict["solution_name"] == "first"
 
 

@@ -257,7 +257,7 @@ def test_a_gain_that_is_sealed_leads_to_promotion_and_a_claimed_one_does_not() -
     assert "promote_candidate" in told["PASSED full sealed peer gained"]
     assert "scope='full'" in told["PASSED sample sealed peer gained"]
     for scope in ("sample", "full", "official"):
-        assert "claimed" in told[f"PASSED {scope} claimed peer gained"]
+        assert "Claimed times" in told[f"PASSED {scope} claimed peer gained"]
     assert "compared with nothing" in told["PASSED full sealed None none"]
     assert "Not shown to be faster" in told["PASSED full sealed peer open"]
 

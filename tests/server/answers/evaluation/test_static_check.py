@@ -41,8 +41,9 @@ def kernel(**changes) -> StaticKernel:
 def test_the_summary_tells_resources_tensor_cores_widths_and_local_memory():
     said = static_words(StaticCheck(status="built", kernels=[kernel()])) or ""
     assert said == (
-        "_add sm_90: 40 registers, 1024 B shared, occupancy 75% (registers), tensor: 8 mma.sync; "
-        "global loads: 4, 3 of 16 bytes; async copies: 6, 6 of 16 bytes; local memory: 2; all: 99"
+        "_add sm_90: 40 registers, 1024 B shared, occupancy 75% (registers), 8 mma.sync, "
+        "4 global loads (3 of 16 bytes), 6 async copies (6 of 16 bytes), "
+        "2 accesses to local memory, 99 in all"
     )
 
 
