@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from ..devices.noise_floor import least_effect
 from ..schema.evaluation import Evaluation, Finding, Severity, Status, WorkloadResult
@@ -61,24 +62,56 @@ def bootstrap_medians(values: np.ndarray, blocks: Sequence[Sequence[int]]) -> np
     Returns:
         Shape [RESAMPLES], from a fixed seed so that a record always gives the same interval.
     """
-    rng = np.random.default_rng(20_261_120)
     if len(blocks) < 3:
         # Two blocks resampled say nothing of the spread between blocks; pairs still do.
-        picks = rng.integers(0, len(values), size=(RESAMPLES, len(values)))
-        return np.median(values[picks], axis=1)
-    sizes = np.array([len(block) for block in blocks])
-    padded = np.full((len(blocks), sizes.max()), np.nan)
-    for row, block in enumerate(blocks):
-        padded[row, : len(block)] = values[list(block)]
-    chosen = rng.integers(0, len(blocks), size=(RESAMPLES, len(blocks)))
-    widths = sizes[chosen][..., None]
-    shape = (RESAMPLES, len(blocks), sizes.max())
-    picks = np.floor(rng.random(shape) * widths).astype(int)
-    drawn = padded[chosen[..., None], picks]
-    if (sizes == sizes[0]).all():
-        return np.median(drawn.reshape(RESAMPLES, -1), axis=1)
-    drawn[np.broadcast_to(np.arange(sizes.max()), shape) >= widths] = np.nan
-    return np.nanmedian(drawn.reshape(RESAMPLES, -1), axis=1)
+        drawn, ordered = _resamples((len(values),)), values
+    else:
+        drawn = _resamples(tuple(map(len, blocks)))
+        ordered = values[[position for block in blocks for position in block]]
+    ranks = np.argsort(ordered, kind="stable")
+    ordered = ordered[ranks]
+    # How often each resample drew this value or a smaller one: its middle is where half is reached.
+    reached = np.cumsum(drawn.counts[ranks], axis=0, dtype=drawn.counts.dtype)
+    lower = ordered[np.count_nonzero(reached <= drawn.lower, axis=0)]
+    upper = ordered[np.count_nonzero(reached <= drawn.upper, axis=0)]
+    return (lower + upper) / 2
+
+
+@dataclass(frozen=True)
+class _Resamples:
+    """What was drawn for samples in blocks of some sizes.
+
+    Attributes:
+        counts: how often a resample holds a sample, shape [n, RESAMPLES].
+        lower: how many values of a resample lie before its lower middle one, shape [RESAMPLES].
+        upper: how many lie before its upper middle one.
+    """
+
+    counts: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _resamples(sizes: tuple[int, ...]) -> _Resamples:
+    """The draws for blocks of these sizes, one after the other; the same for all such samples."""
+    rng = np.random.default_rng(20_261_120)
+    count = sum(sizes)
+    row = count * np.arange(RESAMPLES)
+    if len(sizes) < 3:
+        places = (rng.integers(0, count, size=(RESAMPLES, count)) + row[:, None]).ravel()
+    else:
+        widths, ends = np.array(sizes), np.cumsum(sizes)
+        chosen = rng.integers(0, len(sizes), size=(RESAMPLES, len(sizes)))
+        shape = (RESAMPLES, len(sizes), max(sizes))
+        within = np.floor(rng.random(shape) * widths[chosen][..., None]).astype(int)
+        begins = (ends - widths)[chosen] + row[:, None]
+        places = (begins[..., None] + within)[np.arange(max(sizes)) < widths[chosen][..., None]]
+    counts = np.bincount(places, minlength=RESAMPLES * count).reshape(RESAMPLES, count)
+    drawn = counts.sum(axis=1)
+    kind = np.min_scalar_type(int(drawn.max()))
+    of_sample = np.ascontiguousarray(counts.T, dtype=kind)
+    return _Resamples(of_sample, ((drawn - 1) // 2).astype(kind), (drawn // 2).astype(kind))
 
 
 def _interval(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -92,7 +125,7 @@ def latency(measurement: Measurement) -> tuple[float, tuple[float, float]] | Non
     indices = kept(measurement)
     if not indices:
         return None
-    values = np.array([measurement.ranked_ns[i] for i in indices], dtype=float) / 1e3
+    values = np.array(measurement.ranked_ns, dtype=float)[indices] / 1e3
     low, high = _interval(
         bootstrap_medians(values, _blocks(measurement, indices)), DISPLAY_CONFIDENCE
     )
@@ -107,20 +140,15 @@ def compare(
     Returns None when there are fewer than five pairs, for which nothing can be said.
     """
     aside = set(baseline.set_aside) | set(candidate.set_aside)
-    count = min(len(baseline.ranked_ns), len(candidate.ranked_ns))
-    indices = [
-        i
-        for i in range(count)
-        if i not in aside and baseline.ranked_ns[i] > 0 and candidate.ranked_ns[i] > 0
-    ]
+    pairs = list(zip(baseline.ranked_ns, candidate.ranked_ns, strict=False))
+    indices = [i for i, (b, c) in enumerate(pairs) if i not in aside and b > 0 and c > 0]
     if len(indices) < 5:
         return None
-    base = np.array([baseline.ranked_ns[i] for i in indices], dtype=float)
-    ours = np.array([candidate.ranked_ns[i] for i in indices], dtype=float)
+    base, ours = np.array([pairs[i] for i in indices], dtype=float).T
     logs = np.log(base) - np.log(ours)
     resampled = bootstrap_medians(logs, _blocks(candidate, indices))
     wins, decided = int((logs > 0).sum()), int((logs != 0).sum())
-    sign_p = float(stats.binomtest(wins, decided).pvalue) if decided else 1.0
+    sign_p = sign_test(wins, decided)
     shorter_us = float(min(np.median(base), np.median(ours))) / 1e3
     effect = least_effect(shorter_us, calibrated)
     shown = _interval(resampled, DISPLAY_CONFIDENCE)
@@ -134,6 +162,13 @@ def compare(
         threshold=1 + effect,
         decision=decide(_interval(resampled, DECISION_CONFIDENCE), sign_p, effect),
     )
+
+
+def sign_test(wins: int, decided: int) -> float:
+    """The chance that fair coins part at least as unevenly; exact, without what SciPy imports."""
+    fewer = min(wins, decided - wins)
+    tail = sum(math.comb(decided, count) for count in range(fewer + 1))
+    return min(1.0, 2 * tail / 2**decided)
 
 
 def decide(interval: tuple[float, float], sign_p: float, effect: float) -> Decision:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from kernel_harness.tools.evaluation import comparison
 from kernel_harness.tools.schema.evaluation import Status, WorkloadResult
@@ -187,3 +188,34 @@ def test_the_objective_is_what_latency_ratio_and_decision_are_of(objective):
     assert comparison.cold_only([result]) == []
     assert comparison.totals([result], objective).objective == objective
     assert comparison.totals([result]).objective == "mean_latency_us"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_medians_of_resamples_are_those_of_the_values_drawn(sizes, seed):
+    values = np.random.default_rng(seed).normal(size=sum(sizes)).round(1)
+    of_block = np.random.default_rng(seed + 1).permutation(np.repeat(range(len(sizes)), sizes))
+    blocks = [np.flatnonzero(of_block == block).tolist() for block in range(len(sizes))]
+    rng = np.random.default_rng(20_261_120)
+    if len(blocks) < 3:
+        picks = rng.integers(0, len(values), size=(comparison.RESAMPLES, len(values)))
+        expected = [np.median(values[row]) for row in picks]
+    else:
+        chosen = rng.integers(0, len(blocks), size=(comparison.RESAMPLES, len(blocks)))
+        shares = rng.random((comparison.RESAMPLES, len(blocks), max(sizes)))
+        expected = []
+        for taken, share in zip(chosen, shares, strict=True):
+            drawn = [
+                values[blocks[block][int(place * sizes[block])]]
+                for block, places in zip(taken, share, strict=True)
+                for place in places[: sizes[block]]
+            ]
+            expected.append(np.median(drawn))
+    assert comparison.bootstrap_medians(values, blocks).tolist() == expected
+
+
+@pytest.mark.parametrize("decided", [0, 1, 2, 7, 30, 1_200])
+def test_the_sign_test_is_that_of_scipy(decided):
+    for wins in {0, decided // 3, decided // 2, decided - decided // 4, decided}:
+        expected = stats.binomtest(wins, decided).pvalue if decided else 1.0
+        assert comparison.sign_test(wins, decided) == pytest.approx(expected, rel=1e-9)
