@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..devices.targets import compiled_targets, devices_of
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
-from ..schema.flashinfer_trace import ScalarInput, Solution, Workload
+from ..schema.flashinfer_trace import Solution
 from ..schema.measurement import Objective
 from ..schema.search.made_by import NOBODY, MadeBy
 from ..settings import Settings
@@ -181,7 +180,7 @@ class EvaluationRequest:
 
 def work_estimate(operator: Operator, uuid: str) -> float:
     """A number that grows with a workload's work: compulsory bytes plus FLOPs at one per byte."""
-    cost = operator.cost(operator.workload(uuid).axes, structure=operator.structure.get(uuid))
+    cost = operator.expected_cost(uuid)
     return cost.bytes_read + cost.bytes_written + sum(cost.flops.values())
 
 
@@ -225,12 +224,6 @@ def chosen_workloads(
     return [(u, sample.regime_of(u), 1 / len(uuids)) for u in uuids]
 
 
-def axes_and_scalars(workload: Workload) -> dict[str, Any]:
-    """A dump of a workload without its tensors."""
-    scalars = {n: s for n, s in workload.inputs.items() if isinstance(s, ScalarInput)}
-    return workload.model_copy(update={"inputs": scalars}).model_dump(mode="json")
-
-
 def _is_the_operators(baseline: Solution | None, operator: Operator, *, on_cpu: bool) -> bool:
     """Whether a baseline lies in the operator's folder, whose code the judge runs in any case."""
     if baseline is None or operator.folder is None:
@@ -272,7 +265,7 @@ def make_plan(
         chosen = chosen_workloads(operator, request.scope, sample, request.only)
     asked = {uuid for uuid, _, _ in chosen}
     due = [uuid for uuid, _, _ in whole]
-    by_uuid = {w.uuid: w.model_dump(mode="json") for w in operator.workloads}
+    by_uuid = {w.uuid: w.model_dump(mode="json") for w in operator.workloads if w.uuid in asked}
     baseline = request.baseline if checks.timed else None
     return EvaluatePlan(
         evaluation_id=evaluation_id,
@@ -291,7 +284,7 @@ def make_plan(
             PlannedWorkload(uuid=uuid, workload=by_uuid[uuid], regime=regime, weight=weight)
             for uuid, regime, weight in chosen
         ],
-        public_workloads=[axes_and_scalars(w) for w in operator.workloads],
+        public_workloads=operator.without_tensors,
         left_out=[uuid for uuid in due if uuid not in asked],
         unusable=list(operator.left_out) if request.scope in WHOLE_SETS else [],
         workload_digest=operator.digest,

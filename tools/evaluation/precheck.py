@@ -27,16 +27,22 @@ def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failur
             f"The solution is for {solution.definition!r}, not for {definition.name!r}.",
             "Set definition in candidate.toml to the operator you are working on.",
         )
-    file_name, _, symbol = solution.spec.entry_point.partition("::")
+    file_name = solution.spec.entry_point.partition("::")[0]
     sources = {source.path: source.content for source in solution.sources}
     if sum(len(text) for path, text in sources.items() if path.endswith(".py")) > MOST_PARSED:
         return None
+    trees: dict[str, ast.Module] = {}
     try:
         for path, content in sources.items():
-            if path.endswith(".py") and (fault := _syntax_fault(path, content)):
-                return Status.COMPILE_ERROR, fault
+            if path.endswith(".py"):
+                found = _tree_or_fault(path, content)
+                if isinstance(found, Failure):
+                    return Status.COMPILE_ERROR, found
+                trees[path] = found
         if str(solution.spec.language.value) in PYTHON:
-            return _entry_fault(file_name, symbol, sources[file_name], solution, definition)
+            content = sources[file_name]
+            tree = trees.get(file_name) or python_tree(content.removeprefix("\ufeff"))
+            return _entry_fault(tree, content, solution, definition)
     except (RecursionError, MemoryError):
         # Nested deeper than this process can parse: the candidate's own may try.
         return None
@@ -48,9 +54,10 @@ def _invalid(kind: str, message: str, remedy: str) -> tuple[Status, Failure]:
     return Status.INVALID_CANDIDATE, failure
 
 
-def _syntax_fault(path: str, content: str) -> Failure | None:
+def _tree_or_fault(path: str, content: str) -> ast.Module | Failure:
+    """The syntax tree of a source, or what is wrong with it."""
     try:
-        python_tree(content.removeprefix("\ufeff"), filename=path)
+        return python_tree(content.removeprefix("\ufeff"), filename=path)
     except SyntaxError as error:
         line = (error.text or "").rstrip("\n")
         caret = " " * max((error.offset or 1) - 1, 0) + "^"
@@ -68,13 +75,12 @@ def _syntax_fault(path: str, content: str) -> Failure | None:
             message=f"{path} is no Python source: {error}.",
             remedy="Write the file as UTF-8 text without null bytes.",
         )
-    return None
 
 
 def _entry_fault(
-    file_name: str, symbol: str, content: str, solution: Solution, definition: Definition
+    tree: ast.Module, content: str, solution: Solution, definition: Definition
 ) -> tuple[Status, Failure] | None:
-    tree = python_tree(content.removeprefix("\ufeff"))
+    file_name, _, symbol = solution.spec.entry_point.partition("::")
     function = next(
         (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == symbol), None
     )

@@ -27,7 +27,7 @@ from ..schema.recognition import Recognition
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
-from ..workloads.regimes import sample_shapes
+from ..workloads.regimes import ShapeSample, sample_shapes
 from .floors import with_floors
 from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
@@ -159,6 +159,7 @@ class EvaluationService:
         self._pending: dict[str, PendingEvaluation] = {}
         self._under_way = EvaluationsUnderWay(settings.evaluations_dir / "under_way")
         self._recognising: dict[str, asyncio.Task[Recognition]] = {}
+        self._samples: dict[str, tuple[object, ShapeSample]] = {}
 
     @property
     def patience_s(self) -> float:
@@ -312,9 +313,8 @@ class EvaluationService:
         fault = await asyncio.to_thread(precheck, request.solution, definition)
         if fault is not None:
             return pending.failed(*fault)
-        latencies = self.latencies.of_one_program(request.operator.name)
         try:
-            sample = sample_shapes(request.operator, latencies or None)
+            sample = self._sample(request.operator)
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
             devices = request.devices or self.devices
             own = partial(self._pool.evaluate, devices, client=request.caller)
@@ -332,6 +332,16 @@ class EvaluationService:
 
         floors = evaluation.evidence.noise_floor or {}
         return await asyncio.to_thread(summarised, evaluation, floors)
+
+    def _sample(self, operator: Operator) -> ShapeSample:
+        """An operator's regimes and sample, found again when what they follow from has changed."""
+        latencies = self.latencies.of_one_program(operator.name)
+        made_from = operator.digest, operator.judged_by(), operator.published, latencies
+        known = self._samples.get(operator.name)
+        if known is None or known[0] != made_from:
+            found = sample_shapes(operator, latencies or None)
+            known = self._samples[operator.name] = made_from, found
+        return known[1]
 
     def _completed(self, evaluation: Evaluation, operator: Operator) -> Evaluation:
         """The judge's record with noise levels, occupancy and floors added."""

@@ -14,14 +14,14 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..devices.roofline import Cost
 from ..errors import DatasetError, RequestError, unknown_name
-from ..schema.flashinfer_trace import Definition, Solution, Workload, workload_digest
+from ..schema.flashinfer_trace import Definition, ScalarInput, Solution, Workload, workload_digest
 from .policy import Policy
 from .solution_folder import FILE_NAME, read_solution
 
@@ -229,6 +229,39 @@ class Operator:
                 where=str(path),
                 remedy="It returns a dict with the fields of roofline.Cost.",
             ) from error
+
+    def expected_cost(self, uuid: str) -> Cost:
+        """The work of one of its workloads before inputs are drawn.
+
+        It is counted once, and again when cost.py changes: a plan orders all workloads by it.
+
+        Raises:
+            DatasetError: as `cost` does.
+        """
+        path = self.folder / "cost.py" if self.folder else None
+        changed_ns = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
+        known = self._costs.get(uuid)
+        if known is None or known[0] != changed_ns:
+            axes, structure = self.workload(uuid).axes, self.structure.get(uuid)
+            known = self._costs[uuid] = changed_ns, self.cost(axes, structure=structure)
+        return known[1]
+
+    @cached_property
+    def _costs(self) -> dict[str, tuple[int, Cost]]:
+        """By workload, what cost.py said and when that file was changed."""
+        return {}
+
+    @cached_property
+    def without_tensors(self) -> list[dict[str, Any]]:
+        """Dumps of all workloads with their axes and scalars alone, which any candidate may see."""
+        kept = (
+            {name: found for name, found in w.inputs.items() if isinstance(found, ScalarInput)}
+            for w in self.workloads
+        )
+        return [
+            workload.model_copy(update={"inputs": inputs}).model_dump(mode="json")
+            for workload, inputs in zip(self.workloads, kept, strict=True)
+        ]
 
     def _folders(self, kind: str) -> dict[str, Solution]:
         place = self.folder / kind if self.folder else None

@@ -207,8 +207,7 @@ def _estimates(operator: Operator, hardware: Hardware | None) -> tuple[dict[str,
     found: dict[str, float] = {}
     try:
         for workload in operator.workloads:
-            cost = operator.cost(workload.axes, structure=operator.structure.get(workload.uuid))
-            least = floors(cost, device)
+            least = floors(operator.expected_cost(workload.uuid), device)
             us = least.latency_us if least.latency_us is not None else least.nominal_us
             found[workload.uuid] = max(us, 1e-3)
     except HarnessError as error:

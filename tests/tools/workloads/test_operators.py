@@ -113,6 +113,17 @@ def test_an_edited_cost_file_is_read_anew(write_operator: Write) -> None:
     assert operator.cost({"rows": 1}).bytes_read == 1000
 
 
+def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_operator: Write) -> None:
+    kernels = write_operator(cost__py="def cost(axes, **_): return {'bytes_read': axes['rows']}")
+    operator = loaded(kernels)
+    first = operator.workloads[0]
+    assert operator.expected_cost(first.uuid).bytes_read == first.axes["rows"]
+    path = kernels / "scale_rows" / "cost.py"
+    path.write_text("def cost(axes, **_): return {'bytes_read': 7 * axes['rows']}")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000_000))
+    assert operator.expected_cost(first.uuid).bytes_read == 7 * first.axes["rows"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -208,10 +208,7 @@ def _estimates(evaluation: Evaluation) -> list[PlotPoint]:
 
 def _costs(operator: Operator) -> Mapping[str, Cost]:
     """The work of each workload, by uuid."""
-    return {
-        w.uuid: operator.cost(w.axes, structure=operator.structure.get(w.uuid))
-        for w in operator.workloads
-    }
+    return {w.uuid: operator.expected_cost(w.uuid) for w in operator.workloads}
 
 
 def _roof(hardware: Hardware, costs: Mapping[str, Cost]) -> Roof:
