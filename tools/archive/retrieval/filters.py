@@ -10,9 +10,9 @@ from typing import Any
 
 from ...errors import RequestError, unknown_name
 from ...schema.evaluation import Status
+from ..store.commit.prose import technique_tags
 from ..store.entry import CandidateStatus
 from ..store.index import Reader
-from ..store.prose import technique_tags
 from .words import all_of, terms
 
 MOST_NAMED = 12

@@ -15,8 +15,8 @@ from ...schema.search.made_by import NOBODY, MadeBy
 from ...schema.search.plan import SearchPlan
 from ...text import one_line
 from ..store.archive import Archive
+from ..store.commit.prose import technique_tags
 from ..store.plans.commits import StoredPlan
-from ..store.prose import technique_tags
 from ..store.trials.lineage import candidate_or_trial, start_of
 from .anchors import BEGIN, END, check_change, find_regions
 

@@ -10,7 +10,6 @@ plans/          ideas that were told before they were written
 amendments      what was said of a candidate after it was archived
 commit/         what the commit of a candidate holds
 manifest        manifest of a candidate, and the candidate as read
-prose           an author's words as they are stored
 entry           facts of a candidate, derived once from its evaluation
 normalise       sources without comments and formatting, to recognise a repeat
 """

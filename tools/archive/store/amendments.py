@@ -22,8 +22,8 @@ from ...signing.signature import AMENDMENT
 from ...text import one_line
 from ..git.objects import parse_object
 from ..git.repository import RefUpdate, Repository
+from .commit.prose import prose, technique_tags
 from .manifest import CandidateManifest
-from .prose import prose, technique_tags
 
 AMENDMENTS = "refs/amendments"
 """Holds refs that are called CANDIDATE-TAG, both by twelve hexadecimal digits."""

@@ -20,8 +20,8 @@ from ...schema.record_model import RecordModel
 from ...schema.search.made_by import NOBODY, MadeBy
 from ...text import one_line
 from .commit.profiles import profile_bottlenecks
+from .commit.prose import prose, technique_tags
 from .entry import CandidateFacts, Node
-from .prose import prose, technique_tags
 
 if TYPE_CHECKING:
     from ...schema.flashinfer_trace import Definition, Solution

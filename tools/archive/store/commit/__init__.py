@@ -3,5 +3,6 @@
 agreement  whether sources, record and definition belong together
 message    subject, words and trailers, which plain git can list
 profiles   the bottlenecks that its profiles name
+prose      an author's words as they are stored
 tree       every file of the tree, and the notes for a reader
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...text import one_line, printable
+from ....text import one_line, printable
 
 PROSE_CHARACTERS = 20_000
 
