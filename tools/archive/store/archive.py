@@ -68,8 +68,9 @@ class Archive:
         self.plans = PlanListing(self.repository, keys, self.synced)
 
     def close(self) -> None:
-        """Ends the helper process that reads git objects."""
+        """Ends the helper process that reads git objects, and closes the index."""
         self.repository.close()
+        self.synced.close()
 
     def rebuild_index(self) -> int:
         """Rebuilds the derived index from git alone; returns how many candidates there are."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...schema.measurement import TimeSource
+from .connections import Connections
 from .entry import CandidateStatus, Node, RegimeFact
 
 if TYPE_CHECKING:
@@ -122,48 +123,30 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._connections = Connections(path, _prepare)
 
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
         """A connection in autocommit mode, its schema in place; a damaged file is thrown away."""
         import sqlite3
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-        try:
+        with ExitStack() as held:
             try:
-                self._prepare(connection)
+                connection = held.enter_context(self._connections.lend())
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                     raise
-                connection.close()
                 self.delete()
-                connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-                self._prepare(connection)
-            # What a power cut takes is read from git again; damaged the file cannot be.
-            connection.execute("PRAGMA synchronous=NORMAL")
+                connection = held.enter_context(self._connections.lend())
             yield connection
-        finally:
-            connection.close()
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == INDEX_VERSION:
-            return
-        connection.execute("PRAGMA journal_mode=WAL")
-        with transaction(connection):
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == INDEX_VERSION:
-                return
-            if version:
-                for table in _TABLES:
-                    connection.execute(f"DROP TABLE IF EXISTS {table}")
-            for statement in filter(str.strip, _SCHEMA.split(";\n")):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={INDEX_VERSION}")
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        self._connections.close()
 
     def delete(self) -> None:
         """Removes the index; the next question rebuilds it from git."""
+        self.close()
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
@@ -278,6 +261,28 @@ class Index:
             (candidate_id,),
         )
         return [row[0] for row in found]
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != INDEX_VERSION:
+        connection.execute("PRAGMA journal_mode=WAL")
+        with transaction(connection):
+            _make_tables(connection)
+    # What a power cut takes is read from git again; damaged the file cannot be.
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == INDEX_VERSION:  # another process made them meanwhile
+        return
+    if version:
+        for table in _TABLES:
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+    for statement in filter(str.strip, _SCHEMA.split(";\n")):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={INDEX_VERSION}")
 
 
 @contextmanager

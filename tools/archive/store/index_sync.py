@@ -67,10 +67,15 @@ class SyncedIndex:
         """The index as the keys that are trusted now would have it, however old."""
         path = self._folder / f"index-{self._keys.fingerprint}.sqlite"
         if path != self._index.path:
+            self._index.close()
             self._index = Index(path)
             if not path.exists():
                 self._remove_oldest()
         return self._index
+
+    def close(self) -> None:
+        """Closes the connections to the index."""
+        self._index.close()
 
     def current(self) -> Index:
         """The index, after adding what another process or a fetch brought to git.
