@@ -9,7 +9,7 @@ from typing import Any
 GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("serve", "install", "uninstall", "doctor", "check", "calibrate", "trust")
     + ("cluster", "completion"),
-    "Benchmarks": ("import", "collect", "run", "score", "validate"),
+    "Benchmarks": ("import", "collect", "run", "score", "validate", "validate-render"),
     "Whole models": ("rank-model", "extract-operator", "verify-model"),
     "Look": ("list", "sample", "measure", "floors", "roofline", "search", "know", "best", "show")
     + ("diff", "log", "progress", "report", "read"),

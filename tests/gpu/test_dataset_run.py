@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_harness.tools.datasets.jobs import Chosen, jobs_of
+from kernel_harness.tools.datasets.jobs import Chosen, jobs_by_folder
 from kernel_harness.tools.datasets.ranking import rank
 from kernel_harness.tools.datasets.run import DatasetRun, RunOptions
 from kernel_harness.tools.datasets.trace_set import read_trace_set
@@ -41,7 +41,7 @@ def test_solutions_of_a_dataset_are_timed_and_rank_by_latency(tmp_path: Path) ->
     harness = Harness.open(Settings(data_dir=tmp_path, dataset=(folder.root,), warm_ahead=False))
 
     async def ran():
-        jobs = jobs_of(harness.dataset, folder.root, Chosen())
+        jobs = jobs_by_folder({folder.root: harness.dataset}, Chosen())[folder.root]
         options = RunOptions(scope=Scope.SMOKE)
         writer = TraceWriter(folder.root)
         run = DatasetRun({harness.device: harness.evaluations}, writer, options)

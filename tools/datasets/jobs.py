@@ -6,7 +6,7 @@ candidates lie beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,41 +38,51 @@ class Chosen:
     op_types: Sequence[str] = ()
 
 
-def jobs_of(dataset: Dataset, folder: Path, chosen: Chosen) -> list[Job]:
-    """The jobs of a folder, by definition and in the order of its files; the baseline first.
+def jobs_by_folder(datasets: Mapping[Path, Dataset], chosen: Chosen) -> dict[Path, list[Job]]:
+    """The jobs of each folder, by definition and in the order of its files; the baseline first.
+
+    Args:
+        datasets: by folder, the dataset that it was read into.
 
     Raises:
-        RequestError: when a name is none of the folder's, or nothing is left to run.
+        RequestError: when a name is none of the folders', or nothing is left to run.
     """
-    operators = [o for o in dataset.operators.values() if _lies_in(o, folder)]
-    known = {o.name: [*_solutions(o)] for o in operators}
+    operators = {
+        folder: [o for o in dataset.operators.values() if _lies_in(o, folder)]
+        for folder, dataset in datasets.items()
+    }
+    known = {(f, o.name): [*_solutions(o)] for f, own in operators.items() for o in own}
     every = [s for solutions in known.values() for s in solutions]
+    place = ", ".join(map(str, datasets))
     for word, names, there in (
-        ("definition", chosen.definitions, known),
+        ("definition", chosen.definitions, {name for _, name in known}),
         ("solution", chosen.solutions, {s.name for s in every}),
         ("author", chosen.authors, {s.author for s in every}),
-        ("op_type", chosen.op_types, {o.definition.op_type for o in operators}),
+        ("op_type", chosen.op_types, {o.definition.op_type for o in sum(operators.values(), [])}),
     ):
         for name in names:
             if name not in there:
-                raise unknown_name(f"{word} of {folder}", name, there)
-    jobs = [
-        Job(operator, solution)
-        for operator in operators
-        if operator.name in (chosen.definitions or known)
-        if not chosen.op_types or operator.definition.op_type in chosen.op_types
-        for solution in known[operator.name]
-        if not chosen.solutions or solution.name in chosen.solutions
-        if not chosen.authors or solution.author in chosen.authors
-    ]
-    if not jobs:
+                raise unknown_name(f"{word} of {place}", name, sorted(there))
+    jobs = {
+        folder: [
+            Job(operator, solution)
+            for operator in own
+            if not chosen.definitions or operator.name in chosen.definitions
+            if not chosen.op_types or operator.definition.op_type in chosen.op_types
+            for solution in known[folder, operator.name]
+            if not chosen.solutions or solution.name in chosen.solutions
+            if not chosen.authors or solution.author in chosen.authors
+        ]
+        for folder, own in operators.items()
+    }
+    if not any(jobs.values()):
         raise RequestError(
-            "There is no solution to run" if operators else "There is no definition",
-            where=str(folder),
+            "There is no solution to run" if known else "There is no definition",
+            where=place,
             remedy="Solutions lie in solutions/<author>/<op_type>/<definition>/*.json, or beside "
             "an operator in solutions/, peers/ or candidates/.",
         )
-    return jobs
+    return {folder: own for folder, own in jobs.items() if own}
 
 
 def _lies_in(operator: Operator, folder: Path) -> bool:

@@ -101,6 +101,24 @@ class AuthorRank:
 
 
 @dataclass(frozen=True)
+class TraceRow:
+    """One trace: what became of a solution on a workload.
+
+    Args:
+        latency_ms, speedup: of a pass that was timed; the speed-up as the trace states it.
+        max_absolute_error: None where none was measured.
+    """
+
+    definition: str
+    workload: str
+    solution: str
+    status: EvaluationStatus
+    latency_ms: float | None
+    speedup: float | None
+    max_absolute_error: float | None
+
+
+@dataclass(frozen=True)
 class TraceSummary:
     """What the traces of a dataset amount to.
 
@@ -127,12 +145,13 @@ class TraceSummary:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The report of a dataset: totals, authors, solutions and the fastest on each workload."""
+    """The report of a dataset: totals, authors, solutions, the fastest on each workload, traces."""
 
     summary: TraceSummary
     authors: tuple[AuthorRank, ...]
     solutions: tuple[SolutionRank, ...]
     best: tuple[BestTrace, ...]
+    traces: tuple[TraceRow, ...]
 
 
 def rank(
@@ -169,7 +188,23 @@ def rank(
         Counter(t.evaluation.status for t in judged if t.evaluation),
         [performance.latency_ms for t in judged if (performance := _timed(t))],
     )
-    return Ranking(summary, tuple(_author_ranks(solutions)), tuple(solutions), tuple(best))
+    rows = tuple(row for t in judged if (row := _row(t)))
+    return Ranking(summary, tuple(_author_ranks(solutions)), tuple(solutions), tuple(best), rows)
+
+
+def _row(trace: Trace) -> TraceRow | None:
+    judged, performance = trace.evaluation, _timed(trace)
+    if judged is None:
+        return None
+    return TraceRow(
+        trace.definition,
+        trace.workload.uuid,
+        trace.solution or "",
+        judged.status,
+        performance.latency_ms if performance else None,
+        (performance.speedup_factor or None) if performance else None,
+        judged.correctness.max_absolute_error if judged.correctness else None,
+    )
 
 
 def _solution_ranks(found: TraceSet, definition: str) -> list[SolutionRank]:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..text import one_line
-from .ranking import LEVELS, AuthorRank, BestTrace, Ranking, SolutionRank, TraceSummary
+from .ranking import LEVELS, AuthorRank, BestTrace, Ranking, SolutionRank, TraceRow, TraceSummary
 
 NONE = "–"
 
@@ -59,6 +59,23 @@ def best_lines(ranking: Ranking) -> Iterator[str]:
         yield ""
 
 
+def trace_lines(ranking: Ranking) -> Iterator[str]:
+    """Totals, every trace, and of each definition the pass with the largest speed-up."""
+    yield from total_lines(ranking.summary)
+    if not ranking.traces:
+        return
+    yield ""
+    yield from table([_TRACE_HEADER, *(_trace_row(row) for row in ranking.traces)])
+    yield ""
+    yield "Best over the reference:"
+    passed = [row for row in ranking.traces if row.speedup is not None]
+    for name in dict.fromkeys(row.definition for row in ranking.traces):
+        own = [row for row in passed if row.definition == name]
+        best = max(own, key=lambda row: row.speedup or 0.0, default=None)
+        words = f"{one_line(best.solution, 60)}, {speedup_words(best.speedup)}" if best else NONE
+        yield f"  {name}: {words}"
+
+
 def author_table(authors: Sequence[AuthorRank]) -> list[list[str]]:
     """A header and a row for each author; nothing without authors."""
     return [_AUTHOR_HEADER, *(_author_row(author) for author in authors)] if authors else []
@@ -82,6 +99,10 @@ _AUTHOR_HEADER = [
     *(f"fast_{level:g}" for level in LEVELS),
 ]
 _SOLUTION_HEADER = ["solution", "author", "speed-up", "mean latency", "traces"]
+_TRACE_HEADER = [
+    *("definition", "workload", "solution", "status", "over reference", "latency"),
+    "absolute error",
+]
 _BEST_HEADER = [
     *("workload", "sizes", "fastest", "latency", "over reference"),
     "errors: absolute, relative",
@@ -110,6 +131,19 @@ def _solution_row(found: SolutionRank) -> list[str]:
         speedup_words(found.score),
         NONE if mean is None else _ms(mean),
         statuses,
+    ]
+
+
+def _trace_row(row: TraceRow) -> list[str]:
+    error = row.max_absolute_error
+    return [
+        one_line(row.definition, 60),
+        one_line(row.workload, 8).rstrip("…"),
+        one_line(row.solution, 60),
+        str(row.status),
+        speedup_words(row.speedup),
+        NONE if row.latency_ms is None else _ms(row.latency_ms),
+        NONE if error is None else f"{error:.2g}",
     ]
 
 
@@ -175,6 +209,15 @@ def as_json(ranking: Ranking) -> Mapping[str, object]:
                 "max_relative_error": finite(b.max_relative_error),
             }
             for b in ranking.best
+        ],
+        "traces": [
+            {
+                **vars(row),
+                "max_absolute_error": None
+                if row.max_absolute_error is None
+                else finite(row.max_absolute_error),
+            }
+            for row in ranking.traces
         ],
     }
 

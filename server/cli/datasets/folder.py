@@ -1,4 +1,4 @@
-"""The folder that a command's dataset lies in, named by position, and the settings with it.
+"""The folders that a command's datasets lie in, and the settings with them.
 
 Options that take several names would take a folder that follows them for one more name; so it is
 given back to the command where none stands elsewhere.
@@ -34,6 +34,39 @@ class TakeNames(argparse.Action):
         namespace.last_names = self.dest
 
 
+class TakeListedNames(TakeNames):
+    """Takes names as TakeNames does, and those of one word between commas, as in a,b."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Takes the words that follow the option."""
+        given = [values] if isinstance(values, str) else list(values or ())
+        names = [name for word in given for name in str(word).split(",") if name]
+        super().__call__(parser, namespace, names, option_string)
+
+
+def add_local(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Adds the option by which flashinfer-bench is given its folders.
+
+    Args:
+        names: more of its names.
+    """
+    parser.add_argument(
+        "--local",
+        *names,
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a folder, as flashinfer-bench is given it; of several, give it several times",
+    )
+
+
 def folders_after_names(arguments: argparse.Namespace) -> list[Path]:
     """The folders that the last option of several names took with it; it has them no longer."""
     dest = getattr(arguments, "last_names", None)
@@ -46,32 +79,37 @@ def folders_after_names(arguments: argparse.Namespace) -> list[Path]:
     return found
 
 
-def require_folder(arguments: argparse.Namespace) -> Path:
-    """The folder that a command was given.
+def named_folders(arguments: argparse.Namespace) -> list[Path]:
+    """The folders that a command was given, by position, by --local, or after the names."""
+    positional: Path | list[Path] | None = arguments.folder
+    first = [positional] if isinstance(positional, Path) else list(positional or ())
+    return [*first, *arguments.local] or folders_after_names(arguments)
+
+
+def require_folders(arguments: argparse.Namespace, *, several: bool) -> list[Path]:
+    """The folders that a command was given, each once; the command has them as its folders.
 
     Raises:
-        RequestError: when it was given none, or several.
+        RequestError: when it was given none, or several where it takes one.
     """
-    if arguments.folder is None:
-        local: Path | None = getattr(arguments, "local", None)
-        found = [local] if local else folders_after_names(arguments)
-        if len(found) != 1:
-            raise RequestError(
-                "No folder is named" if not found else "Several folders are named",
-                remedy="Name the dataset's folder first, before options that take several names.",
-            )
-        arguments.folder = found[0]
-    return arguments.folder
+    found = list(dict.fromkeys(named_folders(arguments)))
+    if not found or (len(found) > 1 and not several):
+        raise RequestError(
+            "Several folders are named" if found else "No folder is named",
+            remedy="Name the dataset's folder first, before options that take several names.",
+        )
+    arguments.folder = found
+    return found
 
 
-def of_folder(settings_of: SettingsOf) -> SettingsOf:
-    """The settings, with the folder that was named among the datasets."""
+def of_folders(settings_of: SettingsOf, *, several: bool = False) -> SettingsOf:
+    """The settings, with the folders that were named among the datasets."""
 
     def settings(arguments: argparse.Namespace, taken: Collection[str] = ()) -> Settings:
-        found, folder = settings_of(arguments, taken), require_folder(arguments)
+        found = settings_of(arguments, taken)
+        folders = require_folders(arguments, several=several)
         known = {place.resolve() for place in (found.kernels_dir, *found.dataset)}
-        if folder.resolve() in known or folder.is_file():
-            return found
-        return found.model_copy(update={"dataset": (*found.dataset, folder)})
+        new = [f for f in folders if f.resolve() not in known and not f.is_file()]
+        return found.model_copy(update={"dataset": (*found.dataset, *new)}) if new else found
 
     return settings

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ....tools.errors import RequestError
 from ..commands import SettingsOf, SettingsOptions, command_factory
-from .folder import TakeNames, folders_after_names
+from .folder import TakeNames, add_local, named_folders
 
 if TYPE_CHECKING:
     from ....tools.datasets.ranking import Ranking
     from ....tools.datasets.trace_set import TraceSet
     from ....tools.harness import Harness
 
-ACTIONS = ("archive", "summary", "best", "merge", "html")
+ACTIONS = ("archive", "summary", "best", "visualize", "merge", "html")
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
@@ -30,12 +30,16 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         default="archive",
         help="archive, when left out: pages that open from a file; of FlashInfer-Trace folders: "
         "summary: totals and authors; best: solutions and the fastest on each workload; "
-        "merge: all of them as one folder; html: a page",
+        "visualize: every trace, and the best of each definition; merge: all of them as one "
+        "folder; html: a page",
     )
     report.add_argument(
         "folder", nargs="*", type=Path, help="of datasets; those of the settings when left out"
     )
-    report.add_argument("--out", type=Path, help="the folder; report/ in the data folder")
+    add_local(report)
+    report.add_argument(
+        *("--out", "--output"), type=Path, help="the folder; report/ in the data folder"
+    )
     report.add_argument(
         "--definitions", nargs="+", action=TakeNames, default=[], help="report only these"
     )
@@ -54,7 +58,7 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
 
         searches = searches_text(harness)
         return f"Open {write_site(harness.archive, out, harness.dataset, searches)}"
-    sets = _sets(harness, arguments.folder or folders_after_names(arguments))
+    sets = _sets(harness, named_folders(arguments))
     if action == "merge":
         return _merged(sets, arguments.out)
     ranking = _ranking(sets, arguments)
@@ -63,12 +67,12 @@ def _report(harness: Harness, arguments: argparse.Namespace) -> Any:
 
         title = ", ".join(found.root.resolve().name for found in sets)
         return f"Open {write_page(ranking, out, title)}"
-    from ....tools.datasets.report_lines import as_json, best_lines, summary_lines
+    from ....tools.datasets.report_lines import as_json, best_lines, summary_lines, trace_lines
 
     if arguments.json:
         return json.dumps(as_json(ranking), indent=1)
-    lines = summary_lines(ranking) if action == "summary" else best_lines(ranking)
-    return "\n".join([*lines, *_unreadable(sets)]).rstrip()
+    lines_of = {"summary": summary_lines, "best": best_lines, "visualize": trace_lines}[action]
+    return "\n".join([*lines_of(ranking), *_unreadable(sets)]).rstrip()
 
 
 def _sets(harness: Harness, folders: list[Path]) -> list[TraceSet]:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import CommandResult, SettingsOf, SettingsOptions, command_factory, run_async
-from .folder import TakeNames, of_folder
+from .folder import TakeNames, add_local, of_folders
 
 if TYPE_CHECKING:
     from ....tools.datasets.evaluation_config import EvaluationChoices
     from ....tools.datasets.run import JobResult, RunOptions
+    from ....tools.datasets.trace_writer import TraceWriter
     from ....tools.harness import Harness
+    from ....tools.progress import OnProgress
+    from ....tools.workloads.dataset import Dataset
 
 EXIT_FAILED = 1
 EXIT_UNDECIDED = 3
@@ -25,17 +28,15 @@ SCOPES = ("smoke", "sample", "full", "official")
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
     """Adds the command to a parser."""
-    command = command_factory(commands, settings_options, of_folder(settings_of))
+    command = command_factory(commands, settings_options, of_folders(settings_of, several=True))
     run = command("run", "evaluate all solutions of a folder; add the results as traces", _run)
     run.add_argument(
         "folder",
         type=Path,
-        nargs="?",
+        nargs="*",
         help="a FlashInfer-Trace dataset; or operators with their solutions, peers and candidates",
     )
-    run.add_argument(
-        "--local", type=Path, metavar="FOLDER", help="the folder, as flashinfer-bench is given it"
-    )
+    add_local(run)
     for name, what in (
         ("definitions", "definitions"),
         ("solutions", "solutions"),
@@ -98,27 +99,49 @@ def _add_choices(run: argparse.ArgumentParser) -> None:
 
 
 def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
-    from ....tools.datasets.jobs import Chosen, jobs_of
+    from ....tools.datasets.jobs import Chosen, jobs_by_folder
     from ....tools.datasets.run import DatasetRun
-    from ....tools.datasets.trace_writer import TraceWriter
 
-    folder: Path = arguments.folder
     chosen = Chosen(
         arguments.definitions, arguments.solutions, arguments.authors, arguments.op_types
     )
-    jobs = jobs_of(harness.dataset, folder, chosen)
+    folders: list[Path] = arguments.folder
+    jobs = jobs_by_folder(_datasets(harness, folders), chosen)
     options = _options(arguments)
-    is_dataset = (folder / "definitions").is_dir()
-    writer = TraceWriter(folder) if arguments.save_results and is_dataset else None
     devices = {name: harness.evaluations_on(name) for name in _devices(harness, arguments.devices)}
     at_once = not sys.stderr.isatty() and not arguments.json
-    run = DatasetRun(devices, writer, options, _tell if at_once else lambda result: None)
-    results = run_async(harness, lambda progress: run.run(jobs, progress))
+    on_result = _tell if at_once else lambda result: None
+    writers = {folder: _writer(folder, keep=arguments.save_results) for folder in jobs}
+    runs = {f: DatasetRun(devices, writers[f], options, on_result) for f in jobs}
+
+    async def all_runs(progress: OnProgress) -> list[JobResult]:
+        return [r for folder in jobs for r in await runs[folder].run(jobs[folder], progress)]
+
+    results = run_async(harness, all_runs)
     status = _exit_status(results)
     if arguments.json:
         return CommandResult(json.dumps([asdict(r) for r in results], indent=1), status)
     said = [] if at_once else [result_line(result) for result in results]
-    return CommandResult("\n".join([*said, *_totals(results, run.left_out, writer)]), status)
+    left_out = sum((run.left_out for run in runs.values()), Counter[str]())
+    totals = _totals(results, left_out, written=any(writers.values()))
+    return CommandResult("\n".join([*said, *totals]), status)
+
+
+def _datasets(harness: Harness, folders: list[Path]) -> dict[Path, Dataset]:
+    """By folder its dataset: of several, each by itself, for they may hold one definition twice."""
+    if len(folders) == 1:
+        return {folders[0]: harness.dataset}
+    from ....tools.workloads.dataset import Dataset
+
+    settings = harness.settings
+    others = [place for place in settings.dataset if place not in folders]
+    return {f: Dataset.load(settings.kernels_dir, [*others, f]) for f in folders}
+
+
+def _writer(folder: Path, *, keep: bool) -> TraceWriter | None:
+    from ....tools.datasets.trace_writer import TraceWriter
+
+    return TraceWriter(folder) if keep and (folder / "definitions").is_dir() else None
 
 
 def _devices(harness: Harness, named: list[str]) -> list[str]:
@@ -184,10 +207,10 @@ def result_line(result: JobResult) -> str:
     return "  ".join(said) + reason
 
 
-def _totals(results: list[JobResult], left_out: Counter[str], writer: object) -> list[str]:
+def _totals(results: list[JobResult], left_out: Counter[str], *, written: bool) -> list[str]:
     counts = Counter(str(r.status) if r.status else "not judged" for r in results)
     said = [f"{len(results)} run: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}."]
-    if writer is not None:
+    if written:
         said.append(f"Traces added: {sum(r.traces for r in results)}.")
     said += [f"No trace of {count} {reason}." for reason, count in left_out.items() if count]
     return said

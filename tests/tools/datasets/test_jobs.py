@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_harness.tools.datasets.jobs import Chosen, JobQueue, jobs_of
+from kernel_harness.tools.datasets.jobs import Chosen, JobQueue, jobs_by_folder
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.workloads.dataset import Dataset
 
+from .folders import DatasetFolder
+
 
 def names(folder, **chosen) -> list[str]:
-    jobs = jobs_of(Dataset.load(folder.root), folder.root, Chosen(**chosen))
+    jobs = jobs_by_folder({folder.root: Dataset.load(folder.root)}, Chosen(**chosen))[folder.root]
     return [job.solution.name for job in jobs]
 
 
@@ -50,9 +52,25 @@ def test_a_name_that_is_none_is_refused(contest, chosen, words) -> None:
         names(contest, **chosen)
 
 
+def test_several_folders_keep_their_own_and_a_name_may_be_of_any(contest, tmp_path) -> None:
+    other = DatasetFolder(tmp_path / "other")
+    other.definition(description="Said otherwise.")
+    other.workloads(1)
+    other.solution("theirs", "eve")
+    datasets = {f.root: Dataset.load(f.root) for f in (contest, other)}
+    found = jobs_by_folder(datasets, Chosen(definitions=["double"]))
+    assert [job.solution.name for job in found[other.root]] == ["theirs"]
+    assert {job.solution.name for job in found[contest.root]} == {"plain_double", "quick", "narrow"}
+    assert [*jobs_by_folder(datasets, Chosen(solutions=["theirs"]))] == [other.root]
+    with pytest.raises(RequestError, match="their"):
+        jobs_by_folder(datasets, Chosen(solutions=["their"]))
+
+
 def test_a_device_stays_with_a_definition_and_then_helps(contest) -> None:
     contest.solution("third", "ann", source="def run(x, y):\n    y.copy_(x + x)  # 3\n")
-    queue = JobQueue(jobs_of(Dataset.load(contest.root), contest.root, Chosen()))
+    queue = JobQueue(
+        jobs_by_folder({contest.root: Dataset.load(contest.root)}, Chosen())[contest.root]
+    )
 
     def take(device: str) -> str | None:
         job = queue.next(device)

@@ -11,7 +11,7 @@ from kernel_harness.tools.datasets.evaluation_config import (
     EvaluationChoices,
     EvaluationConfig,
 )
-from kernel_harness.tools.datasets.jobs import Chosen, jobs_of
+from kernel_harness.tools.datasets.jobs import Chosen, jobs_by_folder
 from kernel_harness.tools.datasets.ranking import rank
 from kernel_harness.tools.datasets.run import DatasetRun, JobResult, RunOptions
 from kernel_harness.tools.datasets.trace_set import read_trace_set
@@ -33,7 +33,7 @@ def ran(
     chosen: Chosen = EVERYTHING,
     save: bool = True,
 ) -> list[JobResult]:
-    jobs = jobs_of(Dataset.load(folder.root), folder.root, chosen)
+    jobs = jobs_by_folder({folder.root: Dataset.load(folder.root)}, chosen)[folder.root]
     named = {f"cuda:{n}": device for n, device in enumerate(devices)}
     run = DatasetRun(named, TraceWriter(folder.root) if save else None, options)
     return asyncio.run(run.run(jobs))
@@ -119,7 +119,7 @@ def test_resuming_leaves_out_what_the_traces_cover(dataset) -> None:
 
 def test_a_run_that_is_killed_goes_on_where_it_was(dataset) -> None:
     device = ScriptedDevice(LATENCIES)
-    jobs = jobs_of(Dataset.load(dataset.root), dataset.root, Chosen())
+    jobs = jobs_by_folder({dataset.root: Dataset.load(dataset.root)}, Chosen())[dataset.root]
 
     def die(result: JobResult) -> None:
         if result.solution == "quick":
@@ -218,7 +218,9 @@ def test_operators_with_candidates_beside_them_are_run(tmp_path: Path) -> None:
         folder.file(f"{kind}/{name}/main.py", f"def run(x, y):\n    y.copy_(x)  # {name}\n")
     folder.file("policy.toml", 'baseline = "eager"\n')
     device = ScriptedDevice({})
-    jobs = jobs_of(Dataset.load(tmp_path / "operators"), tmp_path / "operators", Chosen())
+    jobs = jobs_by_folder({tmp_path / "operators": Dataset.load(tmp_path / "operators")}, Chosen())[
+        tmp_path / "operators"
+    ]
     asyncio.run(DatasetRun({"cpu": device}, None).run(jobs))
     assert device.judged() == ["eager", "mine"]
     assert device.requests[1].baseline is not None

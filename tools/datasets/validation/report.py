@@ -1,12 +1,13 @@
 """Validates a FlashInfer-Trace dataset in categories; nothing of it is run.
 
-The categories are FlashInfer-Bench's. An error makes a definition, or something of it, unusable or
-misread; a warning is what its readers will miss.
+The categories and the names of report files are FlashInfer-Bench's. An error makes a definition,
+or something of it, unusable or misread; a warning is what its readers will miss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -159,6 +160,18 @@ def read_report(path: Path) -> ValidationReport:
             where=str(path),
             remedy="Write one with kernel-harness validate DATASET --json.",
         ) from error
+
+
+def write_report(report: ValidationReport, folder: Path, *, json: bool, text: bool) -> list[Path]:
+    """Writes a report into files named by the time, of those kinds; their paths."""
+    stem = f"report-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    contents = {".json": report.model_dump_json(indent=1)} if json else {}
+    contents |= {".txt": "\n".join(report_lines(report)) + "\n"} if text else {}
+    if contents:
+        folder.mkdir(parents=True, exist_ok=True)
+    for suffix, content in contents.items():
+        (folder / f"{stem}{suffix}").write_text(content, encoding="utf-8")
+    return [folder / f"{stem}{suffix}" for suffix in contents]
 
 
 def report_lines(report: ValidationReport) -> Iterator[str]:

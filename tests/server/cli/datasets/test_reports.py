@@ -53,6 +53,24 @@ def test_a_folder_after_names_is_no_name(folder, capsys) -> None:
     assert "No dataset is named" in printed
 
 
+def test_every_trace_is_a_line_of_a_table(folder, capsys) -> None:
+    folder.traces("quick", {1: "RUNTIME_ERROR"}, "bob")
+    printed = said(capsys, "visualize", "--local", "traces")
+    rows = [line.split() for line in printed.splitlines() if line.startswith("double")]
+    assert len(rows) == 5
+    assert rows[0] == ["double", rows[0][1], "quick", "PASSED", "8x", "500", "us", rows[0][-1]]
+    assert rows[4][3:6] == ["RUNTIME_ERROR", "–", "–"]
+    assert "  double: quick, 8x" in printed
+    found = json.loads(said(capsys, "visualize", "traces", "--json"))["traces"]
+    assert [row["latency_ms"] for row in found] == [0.5, 0.5, 1.0, 2.0, None]
+
+
+def test_the_words_of_flashinfer_bench_are_taken(folder, capsys) -> None:
+    twice = ("--local", "traces", "--local", "traces")
+    assert "4 traces" in said(capsys, "merge", *twice, "--output", "all")
+    assert said(capsys, "best", "--local", "all") == said(capsys, "best", "all")
+
+
 def test_merge_and_html_write_what_they_say(folder, capsys) -> None:
     assert "1 definition" in said(capsys, "merge", "traces", "traces", "--out", "all")
     assert "quick" in said(capsys, "summary", "all") + said(capsys, "best", "all")

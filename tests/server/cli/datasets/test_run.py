@@ -79,6 +79,19 @@ def test_a_part_can_be_run_and_printed_as_json(devices, folder, capsys) -> None:
     assert (again["solution"], again["status"]) == ("quick", "PASSED")
 
 
+def test_several_folders_are_run_each_with_its_own_definitions(devices, folder, capsys) -> None:
+    other = DatasetFolder(Path("other"))
+    other.definition(description="Said otherwise.")
+    other.workloads(1)
+    other.solution("quick", "eve", source="def run(x, y):\n    y.copy_(x + x)\n")
+    words = ("--local", "traces", "--local", "other", "--solutions", "quick")
+    printed = said(capsys, "run", *words)
+    assert "2 run: 2 PASSED." in printed and "Traces added: 3." in printed
+    assert "1 PASSED" in said(capsys, "report", "summary", "other")
+    found = json.loads(said(capsys, "run", "traces", "other", "--solutions", "quick", "--json"))
+    assert [(r["author"], r["traces"]) for r in found] == [("ann", 0), ("eve", 0)]
+
+
 def test_several_devices_are_named(devices, folder, capsys) -> None:
     said(capsys, "run", "traces", "--devices", "cuda:0", "1", status=cli.EXIT_FAILED)
     assert set(devices) == {"cuda:0", "cuda:1"}
@@ -104,7 +117,6 @@ def test_choices_reach_the_judge_the_command_lines_over_the_files(devices, folde
         (("nowhere",), "does not exist"),
         ((), "No folder is named"),
         (("--definitions", "double"), "No folder is named"),
-        (("--definitions", "double", "traces", "traces"), "Several folders are named"),
         (("traces", "--definitions", "dubble"), "double"),
         (("traces", "--config", "none.yaml"), "none.yaml"),
         (("traces", "--required-matched-ratio", "2"), "required_matched_ratio"),

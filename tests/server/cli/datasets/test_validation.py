@@ -48,6 +48,29 @@ def test_a_report_in_json_can_be_read_as_text_later(folder, capsys) -> None:
     assert said(capsys, "report.json", status=1) == said(capsys, "traces", status=1)
 
 
+def test_a_report_is_written_into_files_that_are_shown_again(folder, capsys) -> None:
+    shown = said(capsys, "traces", status=1)
+    printed = said(capsys, "--dataset", "traces", "--outputs", "json,text", status=1)
+    written, text = sorted(Path("traces/reports").iterdir())
+    assert printed.splitlines() == [f"Wrote {written}.", f"Wrote {text}."]
+    assert (written.suffix, text.read_text()) == (".json", shown)
+    assert cli.run(["validate-render", str(written)]) == 1
+    assert capsys.readouterr().out == shown
+    every = said(capsys, "--local", "traces", "--output-folder", "own", status=1)
+    assert every.startswith(shown) and len([*Path("own").iterdir()]) == 2
+    assert "stdout" in said(capsys, "traces", "--outputs", "stdut", status=cli.EXIT_ERROR)
+    assert cli.run(["validate-render", "traces/reports"]) == cli.EXIT_ERROR
+
+
+def test_the_words_of_flashinfer_bench_are_taken(folder, capsys) -> None:
+    words = ("--checks", "layout,workload", "--op-types", "scale", "--disable-gpu")
+    assert "0 errors" in said(capsys, "--dataset", "traces", *words, status=0)
+    words = ("traces", "--checks", "benchmark", "--disable-gpu")
+    assert "leaves none" in said(capsys, *words, status=cli.EXIT_ERROR)
+    printed = said(capsys, "--local", "a", "--local", "b", status=cli.EXIT_ERROR)
+    assert "Several folders are named" in printed
+
+
 def test_a_category_that_is_none_is_refused(folder, capsys) -> None:
     assert "layout" in said(capsys, "traces", "--checks", "layuot", status=cli.EXIT_ERROR)
 
