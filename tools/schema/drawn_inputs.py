@@ -1,12 +1,16 @@
-"""What a record says of drawn inputs: by what, and of held-out sizes how many, never which."""
+"""Drawn inputs: what a workload says of their values, and a record of how they were drawn.
+
+Of held-out sizes a record says how many, never which.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
+from .definition import TraceModel
 from .record_model import FiniteFloat, RecordModel
 
 
@@ -22,6 +26,46 @@ class InputSource(RecordModel):
 
     generator: RandomGenerator = RandomGenerator.TORCH
     note: str = Field(default="", description="Why it was not Philox, where it could have been.")
+
+
+class ValueKind(StrEnum):
+    """How the values of a tensor are spread, those that are zero left out."""
+
+    CONSTANT = "constant"
+    NORMAL = "normal"
+    UNIFORM = "uniform"
+    HEAVY_TAILED = "heavy_tailed"
+    """On both sides, as activations with outliers are."""
+    LOG_NORMAL = "log_normal"
+    """Of one sign, most of them small."""
+    PROBABILITIES = "probabilities"
+    """Those of a row are a distribution."""
+    INTEGERS = "integers"
+    """Any from the least to the greatest; of bools, as many are true as the mean says."""
+
+
+class ValueStatistics(TraceModel):
+    """What was recorded of a tensor's values, by which the like of them are drawn.
+
+    Attributes:
+        mean: of the values that are not zero; so are deviation, least and greatest.
+        zeros: share of the values that are zero.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    kind: ValueKind
+    mean: float
+    deviation: float = Field(ge=0)
+    least: float
+    greatest: float
+    zeros: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ValueStatistics:
+        if not self.least <= self.greatest:
+            raise ValueError(f"least is {self.least}, above greatest, {self.greatest}")
+        return self
 
 
 class HeldOutResult(RecordModel):

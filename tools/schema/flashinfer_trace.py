@@ -23,8 +23,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -38,6 +40,7 @@ from .definition import (
     TensorSpec,
     TraceModel,
 )
+from .drawn_inputs import ValueStatistics
 from .source_tree import MAX_BYTES, path_fault, tree_faults
 
 __all__ = [
@@ -73,9 +76,18 @@ __all__ = [
 
 
 class RandomInput(TraceModel):
-    """An input to be drawn; how is the operator's business."""
+    """An input to be drawn: by recorded statistics, else as the operator draws it.
+
+    The format has no statistics; its own reader drops them, and draws as it always does.
+    """
 
     type: Literal["random"] = "random"
+    statistics: ValueStatistics | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As the format has it where there are none: digests of workloads stay what they were."""
+        return {key: value for key, value in written(self).items() if value is not None}
 
 
 class SafetensorsInput(TraceModel):
@@ -115,6 +127,12 @@ class Workload(TraceModel):
         """The values of scalar inputs that are stated, else the definition's defaults."""
         stated = {n: spec.value for n, spec in self.inputs.items() if isinstance(spec, ScalarInput)}
         return {**definition.scalar_defaults, **stated}
+
+    @property
+    def statistics(self) -> dict[str, ValueStatistics]:
+        """What was recorded of the values of inputs that are to be drawn."""
+        drawn = {n: s for n, s in self.inputs.items() if isinstance(s, RandomInput)}
+        return {n: s.statistics for n, s in drawn.items() if s.statistics is not None}
 
 
 # --- solution ---------------------------------------------------------------------------------

@@ -253,9 +253,13 @@ class Operator:
 
     @cached_property
     def without_tensors(self) -> list[dict[str, Any]]:
-        """Dumps of all workloads with their axes and scalars alone, which any candidate may see."""
+        """Dumps of all workloads with axes, scalars and statistics, which any candidate may see."""
         kept = (
-            {name: found for name, found in w.inputs.items() if isinstance(found, ScalarInput)}
+            {
+                name: found
+                for name, found in w.inputs.items()
+                if isinstance(found, ScalarInput) or name in w.statistics
+            }
             for w in self.workloads
         )
         return [

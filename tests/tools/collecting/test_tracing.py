@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.collecting.tracing import trace
+from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from .conftest import definition_in
@@ -62,6 +63,57 @@ def test_integer_tensors_are_kept_as_they_were_within_a_bound(layers, tmp_path):
     with trace(tmp_path / "small", ["traced_layers.gather"], most_bytes=8):
         layers.gather(torch.randn(16, 8), rows)
     assert not [*(tmp_path / "small").rglob("*.safetensors")]
+
+
+def test_masks_of_floats_are_kept_and_other_floats_are_described(layers, tmp_path):
+    from safetensors.torch import load_file
+
+    mask = torch.zeros(8, 8).masked_fill(torch.rand(8, 8) < 0.5, float("-inf"))
+    with trace(tmp_path / "out", ["traced_layers.odd", "traced_layers.gather"]):
+        layers.odd(mask)
+        layers.gather(torch.rand(64, 64) * 8, torch.arange(3))
+    blobs = {
+        blob.parent.name: load_file(blob) for blob in (tmp_path / "out").rglob("*.safetensors")
+    }
+    assert torch.equal(blobs["traced_layers_odd"]["x"], mask)
+    assert "x" not in blobs["traced_layers_gather"]
+    operator = Dataset.load(tmp_path / "out").operator("traced_layers_gather")
+    said = operator.workloads[0].statistics["x"]
+    assert said.kind == "uniform" and 0 <= said.least < 0.5 and 7.5 < said.greatest <= 8
+    assert said.mean == pytest.approx(4, abs=0.2) and not said.zeros
+
+
+def test_an_operator_is_judged_on_values_like_the_recorded_ones(layers, tmp_path):
+    """Its answer is finite on recorded values alone, whose scale is far from a standard normal."""
+    x = torch.randn(16, 64) * 1e-3 + 100
+    with trace(tmp_path / "out", ["traced_layers.narrow"]):
+        layers.narrow(x)
+    operator = Dataset.load(tmp_path / "out").operator("traced_layers_narrow")
+    workload = operator.workloads[0]
+    adapter = OperatorAdapter(operator.definition)
+    for seed, family in enumerate(adapter.families):
+        case = adapter.case(workload)
+        inputs = adapter.make_inputs(case, seed, family, torch.device("cpu"))
+        drawn = inputs["x"]
+        assert isinstance(drawn, torch.Tensor) and drawn.shape == x.shape
+        assert x.min() <= drawn.min() and drawn.max() <= x.max(), family
+        exact, _ = adapter.expected_outputs(case, inputs)
+        assert torch.isfinite(exact["output"]).all() and exact["output"].any()
+    plain = workload.model_copy(update={"inputs": {}})
+    inputs = adapter.make_inputs(adapter.case(plain), 0, "typical", torch.device("cpu"))
+    exact, _ = adapter.expected_outputs(adapter.case(plain), inputs)
+    assert not torch.isfinite(exact["output"]).all()
+
+
+def test_the_formats_own_reader_takes_statistics_for_plain_random_inputs(layers, tmp_path):
+    upstream = pytest.importorskip("flashinfer_bench.data")
+    with trace(tmp_path / "out", ["traced_layers.gather"]):
+        layers.gather(torch.randn(16, 8), torch.arange(3))
+    (file,) = (tmp_path / "out" / "workloads").rglob("*.jsonl")
+    assert "statistics" in file.read_text("utf-8")
+    found = upstream.TraceSet.from_path(str(tmp_path / "out"))
+    (loaded,) = found.workloads["traced_layers_gather"]
+    assert loaded.workload.inputs["x"].model_dump() == {"type": "random"}
 
 
 def test_integers_are_kept_as_they_were_before_the_call(layers, tmp_path):

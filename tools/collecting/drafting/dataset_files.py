@@ -70,8 +70,6 @@ class WrittenWorkload:
         }
         if strides:
             found["strides"] = strides
-        if statistics := self.group.statistics():
-            found["statistics"] = statistics
         return found
 
 
@@ -83,7 +81,7 @@ def write_dataset(recorders: Sequence[TracedFunction], out: Path) -> list[Writte
     """
     written: list[WrittenDefinition] = []
     counts: dict[str, Any] = {}
-    total = sum(seconds_of(recorder) for recorder in recorders) or 1.0
+    total = sum(recorder.seconds for recorder in recorders) or 1.0
     for recorder in recorders:
         drafts = _drafts(recorder)
         counts[recorder.name] = {
@@ -98,22 +96,11 @@ def write_dataset(recorders: Sequence[TracedFunction], out: Path) -> list[Writte
             done, workloads = _write(recorder, name, draft, out)
             written.append(done)
             counts[recorder.name]["definitions"][name] = [
-                workload.summary(_stands_for(recorder), total) for workload in workloads
+                workload.summary(recorder.stands_for, total) for workload in workloads
             ]
     out.mkdir(parents=True, exist_ok=True)
     (out / COUNTS).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     return written
-
-
-def seconds_of(recorder: TracedFunction) -> float:
-    """The host's time in all calls of a function, as those tell that were recorded."""
-    groups = recorder.groups.values()
-    return sum(group.seconds for group in groups) * _stands_for(recorder)
-
-
-def _stands_for(recorder: TracedFunction) -> float:
-    """How many calls one that was looked at stands for."""
-    return recorder.calls / recorder.chosen if recorder.chosen else 1.0
 
 
 def _drafts(recorder: TracedFunction) -> list[DefinitionDraft]:
@@ -158,13 +145,13 @@ def _write(
     lines: list[str] = []
     for workload in workloads:
         said = {"uuid": workload.uuid, "axes": of_group[id(workload.group)]}
-        said["inputs"] = _inputs(workload, draft, name, out)
+        said["inputs"] = _inputs(recorder, workload, draft, name, out)
         trace = Trace.model_validate({"definition": name, "workload": said})
         lines.append(trace.model_dump_json(exclude_unset=True) + "\n")
     place = out / "workloads" / OP_TYPE / f"{name}.jsonl"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("".join(lines), encoding="utf-8")
-    calls = round(sum(group.count for group in draft.groups) * _stands_for(recorder))
+    calls = round(sum(group.count for group in draft.groups) * recorder.stands_for)
     return WrittenDefinition(name, len(lines), calls, why), workloads
 
 
@@ -177,7 +164,11 @@ def _uuid(
 
 
 def _inputs(
-    workload: WrittenWorkload, draft: DefinitionDraft, name: str, out: Path
+    recorder: TracedFunction,
+    workload: WrittenWorkload,
+    draft: DefinitionDraft,
+    name: str,
+    out: Path,
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     group = workload.group
@@ -190,6 +181,8 @@ def _inputs(
             found[key] = {"type": "safetensors", "path": path.as_posix(), "tensor_key": key}
         else:
             found[key] = {"type": "random"}
+            if (statistics := recorder.statistics(group, key)) is not None:
+                found[key]["statistics"] = statistics.model_dump(mode="json")
     if stored:
         from safetensors.torch import save_file
 

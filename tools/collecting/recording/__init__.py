@@ -4,5 +4,6 @@ program_parts     all that a program consists of, where no targets are named
 targets           where a program keeps what is named, and how a recorder is put there
 traced_function   one function's calls, or a share of them: grouped, counted and timed
 call_groups       calls alike, and what is kept of the contents of their tensors
+tensor_samples    samples of tensors that are not kept, and what their values are like
 module_state      what a module's forward reads of the module
 """

@@ -1,8 +1,8 @@
 """Calls alike in everything but contents, and what is kept of the contents.
 
-Integer tensors are the structure of a workload (page tables, lengths, indices): several contents of
-one group are kept, chosen evenly among those that were seen. Of floating-point tensors a few
-figures are kept, by which they can be drawn again.
+Integer tensors and masks are the structure of a workload (page tables, lengths, indices): several
+contents of one group are kept, chosen evenly among those that were seen. Of other tensors samples
+are kept, by which the like of them can be drawn.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from .tensor_samples import sample_of
+
 MOST_CONTENTS = 4
 """Contents of integer tensors that are kept of one group."""
-MOST_MEASURED = 4
-"""Calls of one group whose floating-point inputs are measured."""
-ELEMENTS = 1 << 16
-"""Of a tensor that are measured, evenly spread."""
+MOST_SAMPLED = 2
+"""Calls of one group of whose tensors samples are taken."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def seen(value: torch.Tensor) -> TensorSeen:
 
 @dataclass
 class StoredContents:
-    """Integer tensors as some calls had them.
+    """Integer tensors and masks as some calls had them.
 
     Attributes:
         count: of the calls.
@@ -84,8 +84,8 @@ class CallGroup:
         constants: of those that are None, a bool, a string, an element type, or a row of such.
         outputs: what came back, or was written into arguments; None while it is not known.
         written: the arguments that were written, where the function returns nothing.
-        contents: of integer tensors.
-        measured: of each floating-point tensor mean, deviation and greatest magnitude, a row each.
+        contents: of integer tensors and masks.
+        samples: of every tensor, some rows of a few calls.
         count: calls that were recorded.
         seconds: of the host, from call to return, of those.
     """
@@ -96,13 +96,20 @@ class CallGroup:
     outputs: tuple[TensorSeen, ...] | None = None
     written: tuple[str, ...] = ()
     contents: list[StoredContents] = field(default_factory=list[StoredContents])
-    measured: dict[str, list[torch.Tensor]] = field(default_factory=dict[str, list[torch.Tensor]])
+    samples: dict[str, list[torch.Tensor]] = field(default_factory=dict[str, list[torch.Tensor]])
     count: int = 0
     seconds: float = 0.0
     entered: int = 0
+    sampled: int = 0
 
-    def keep(self, arguments: Mapping[str, Any], space: ByteLimit, rng: random.Random) -> bool:
-        """Keeps what integer tensors of a call hold; returns whether there was space.
+    def keep(
+        self,
+        arguments: Mapping[str, Any],
+        masks: Collection[str],
+        space: ByteLimit,
+        rng: random.Random,
+    ) -> bool:
+        """Keeps what integer tensors and masks of a call hold; returns whether there was space.
 
         After the first `MOST_CONTENTS`, each further content takes the place of one by the rule of
         reservoirs, so that each call had the same chance.
@@ -110,7 +117,9 @@ class CallGroup:
         given = {
             name: value
             for name, value in arguments.items()
-            if name in self.tensors and not value.dtype.is_floating_point and not value.is_meta
+            if name in self.tensors
+            and (name in masks or not value.dtype.is_floating_point)
+            and not value.is_meta
         }
         self.entered += 1
         if not given:
@@ -140,26 +149,11 @@ class CallGroup:
             self.contents[place] = StoredContents(tensors, said)
         return True
 
-    def measure(self, arguments: Mapping[str, Any]) -> None:
-        """Measures floating-point tensors where they lie, without waiting for a device."""
-        for name, value in arguments.items():
-            if name not in self.tensors or not value.dtype.is_floating_point or not value.numel():
-                continue
-            rows = self.measured.setdefault(name, [])
-            if len(rows) < MOST_MEASURED and not value.is_meta:
-                flat = value.detach().flatten()[:: max(1, value.numel() // ELEMENTS)].float()
-                parts = (flat.mean(), flat.std(correction=0), flat.abs().amax())
-                rows.append(torch.stack(parts))
-
-    def statistics(self) -> dict[str, dict[str, float]]:
-        """Mean, deviation and greatest magnitude of each tensor that was measured."""
-        found: dict[str, dict[str, float]] = {}
-        for name, rows in self.measured.items():
-            every = torch.stack(rows).double().cpu()
-            mean, deviation = every[:, 0].mean(), every[:, 1].square().mean().sqrt()
-            values = (mean, deviation, every[:, 2].max())
-            if all(bool(torch.isfinite(value)) for value in values):
-                names = ("mean", "deviation", "greatest")
-                pairs = zip(names, values, strict=True)
-                found[name] = {key: float(f"{float(value):.6g}") for key, value in pairs}
+    def sample(self, arguments: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Takes samples of a call's tensors, and returns them by name."""
+        self.sampled += 1
+        taken = {name: sample_of(arguments[name]) for name in self.tensors}
+        found = {name: sample for name, sample in taken.items() if sample is not None}
+        for name, sample in found.items():
+            self.samples.setdefault(name, []).append(sample)
         return found

@@ -23,7 +23,6 @@ from typing import Any
 import torch
 
 from ..adapters.table import adapter_of
-from ..drafting.dataset_files import seconds_of
 from .call_groups import ByteLimit
 from .targets import TargetPlace, place_of, put_remembering
 from .traced_function import TracedFunction
@@ -86,8 +85,8 @@ class ProgramParts:
         """The leaves that took their share of the time, the longest first."""
         least = LEAST_SHARE * (time.perf_counter() - self._begin)
         leaves = [r for r in self._recorders.values() if r not in self._inner]
-        long = [recorder for recorder in leaves if seconds_of(recorder) >= least]
-        return sorted(long, key=lambda recorder: -seconds_of(recorder))
+        long = [recorder for recorder in leaves if recorder.seconds >= least]
+        return sorted(long, key=lambda recorder: -recorder.seconds)
 
     def _functions_of(self, module: ModuleType) -> None:
         for name, value in list(vars(module).items()):

@@ -19,12 +19,16 @@ from typing import Any
 
 import torch
 
+from ...schema.drawn_inputs import ValueStatistics
 from ..adapters.adapter import Adapter, RememberedCalls
-from .call_groups import ByteLimit, CallGroup, TensorSeen, seen
+from .call_groups import MOST_SAMPLED, ByteLimit, CallGroup, TensorSeen, seen
 from .module_state import state_of
+from .tensor_samples import statistics_of, two_valued
 
 MOST_GROUPS = 512
 """Of one function; further ones are counted together and left out of the dataset."""
+MOST_SAMPLED_CALLS = 32
+"""Of one function, of whose tensors samples are taken: more would make recording dearer."""
 
 POSITION = "argument_"
 """Begins the names of arguments of functions that name none, before their positions."""
@@ -69,7 +73,9 @@ class TracedFunction:
         self.groups: dict[Any, CallGroup] = {}
         self.skipped: dict[str, int] = {}
         self.of_module: set[str] = set()
+        self.masks: set[str] = set()
         self.contents_not_kept = 0
+        self._sampled = 0
         self._module = module
         self._space = space
         self._names = names
@@ -97,6 +103,23 @@ class TracedFunction:
     def chosen(self) -> int:
         """How many calls were looked at: recorded, or left out with a reason."""
         return sum(g.count for g in self.groups.values()) + sum(self.skipped.values())
+
+    @property
+    def stands_for(self) -> float:
+        """How many calls one that was looked at stands for."""
+        return self.calls / self.chosen if self.chosen else 1.0
+
+    @property
+    def seconds(self) -> float:
+        """The host's time in all calls, as those tell that were recorded."""
+        return sum(group.seconds for group in self.groups.values()) * self.stands_for
+
+    def statistics(self, group: CallGroup, name: str) -> ValueStatistics | None:
+        """What an input's values are like: in the group, or where none was looked at in any."""
+        samples = group.samples.get(name)
+        if samples is None:
+            samples = [s for g in self.groups.values() for s in g.samples.get(name, ())]
+        return statistics_of(samples)
 
     def wrapper(self) -> Callable[..., Any]:
         """The function that stands for the original."""
@@ -171,10 +194,17 @@ class TracedFunction:
                 self.skipped[why] = self.skipped.get(why, 0) + 1
                 return None
             # For a call may change what it is given: before it.
-            if not known.keep(arguments, self._space, self._rng):
+            self._sample(known, arguments)
+            if not known.keep(arguments, self.masks, self._space, self._rng):
                 self.contents_not_kept += 1
-            known.measure(arguments)
         return known, arguments, self._copies(known, arguments)
+
+    def _sample(self, group: CallGroup, arguments: Mapping[str, Any]) -> None:
+        """Takes samples of a call's tensors, where there are not enough of its kind yet."""
+        if group.sampled >= MOST_SAMPLED or self._sampled >= MOST_SAMPLED_CALLS:
+            return
+        self._sampled += 1
+        self.masks.update(two_valued(group.sample(arguments)))
 
     def _is_number(self, name: str, value: Any) -> bool:
         """Whether a value is an input that a workload states; a module's own do not vary."""

@@ -1,22 +1,26 @@
 """Inputs for an operator whose folder has no inputs.py, and what its oracle is made of.
 
-Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed; integers that point
-into other inputs do so. The oracle is the definition's reference on inputs widened to float32,
-where it takes them; the trusted implementation is the reference itself.
+Inputs have the distributions of flashinfer-bench's `gen_inputs`, from a seed, or those that the
+workload recorded; integers that point into other inputs do so. The oracle is the definition's
+reference on inputs widened to float32, where it takes them; the trusted implementation is the
+reference itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 import torch
 
 from ...errors import DatasetError
+from ...schema.drawn_inputs import ValueStatistics
 from ...schema.flashinfer_trace import Definition, DType
 from ..numerics.limits import ToleranceLimits
 from ..numerics.packed import FLOAT4_PAIRS
 from ..philox.generator import RandomValues
 from ..philox.index_inputs import index_values
+from ..philox.recorded_inputs import recorded_inputs
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
@@ -102,6 +106,29 @@ def generate_inputs(
         else:
             inputs[name] = _tensor(name, shape, dtype, values, family)
     return inputs
+
+
+def recorded_values(
+    definition: Definition,
+    axes: Mapping[str, int],
+    statistics: Mapping[str, ValueStatistics],
+    values: RandomValues,
+    family: str,
+) -> dict[str, torch.Tensor]:
+    """The like of recorded inputs, of those whose statistics a workload has."""
+    drawn = recorded_inputs(definition, axes, statistics, values, family)
+    return {
+        name: value.to(torch_dtype(definition.inputs[name].dtype)) for name, value in drawn.items()
+    }
+
+
+def input_bytes(definition: Definition, axes: Mapping[str, int]) -> int:
+    """Bytes of all input tensors."""
+    return sum(
+        math.prod(shape) * torch_dtype(definition.inputs[name].dtype).itemsize
+        for name, shape in definition.input_shapes(axes).items()
+        if shape is not None
+    )
 
 
 def _tensor(

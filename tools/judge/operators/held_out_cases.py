@@ -167,6 +167,7 @@ def _with_scalars(
                 structure=item["base"].structure if "base" in item else item.get("structure"),
                 scalars={**base.scalars, **fresh, **own},
                 files=item["base"].files if "base" in item else {},
+                statistics=base.statistics,
                 held_out=True,
                 draw=item["draw"],
             )

@@ -18,7 +18,7 @@ import torch
 
 from ...devices.roofline import Cost, mean_cost
 from ...errors import DatasetError, HarnessError
-from ...schema.drawn_inputs import InputSource, RandomGenerator
+from ...schema.drawn_inputs import InputSource, RandomGenerator, ValueStatistics
 from ...schema.flashinfer_trace import Definition, SafetensorsInput, Workload, definition_hash
 from ...workloads.operators import generic_cost, read_json_object
 from ...workloads.policy import ORACLE, Policy, policy_of, sampled_outputs
@@ -27,7 +27,7 @@ from ..numerics.sampling import NUCLEUS_SLACK, as_probabilities, impossible_draw
 from ..philox.generator import random_values, usable_source
 from . import generic_operator as generic
 from .folder_code import asks_philox, loaded, own_inputs, stamp, takes, timed_first
-from .generic_operator import Value, compared_dtype, torch_dtype
+from .generic_operator import Value, compared_dtype
 from .reference import Reference, definition_place, named_outputs, raise_when_memory_ran_out
 from .stored_inputs import check_contents, check_made, read_stored, stored_files
 
@@ -47,6 +47,7 @@ class Case:
         uuid: the workload's, or an invented one for a held-out case.
         structure: facts about the values of inputs that axes do not tell.
         files: tensors that the workload stores in files.
+        statistics: of the values of inputs, by which the like of them are drawn.
         held_out: whether everything about it is hidden from agents.
         draw: the kind of draw that gave a held-out case.
     """
@@ -56,6 +57,7 @@ class Case:
     structure: dict[str, Any] | None = None
     scalars: dict[str, Value] = field(default_factory=dict)
     files: dict[str, SafetensorsInput] = field(default_factory=dict)
+    statistics: dict[str, ValueStatistics] = field(default_factory=dict)
     held_out: bool = False
     draw: str = ""
 
@@ -119,6 +121,7 @@ class OperatorAdapter:
             structure=self._structure.get(workload.uuid),
             scalars={**workload.scalars(self.definition)},
             files={n: s for n, s in workload.inputs.items() if isinstance(s, SafetensorsInput)},
+            statistics=workload.statistics,
         )
 
     @property
@@ -167,9 +170,10 @@ class OperatorAdapter:
         }
         seeds = (name for sampled in self.sampled.values() for name in sampled.seeds)
         drawn = {name: random.Random(f"{seed} {name}").getrandbits(31) for name in seeds}
+        like = generic.recorded_values(self.definition, axes, case.statistics, values, family)
         if self._inputs is None:
             whole = {n: v for n, v in stored.items() if self.definition.inputs[n].shape is None}
-            known = {**case.scalars, **whole, **drawn}
+            known = {**like, **case.scalars, **whole, **drawn}
             probabilities = {sampled.probabilities for sampled in self.sampled.values()}
             made = generic.generate_inputs(
                 self.definition, axes, known, values, family, probabilities
@@ -179,7 +183,7 @@ class OperatorAdapter:
             made = self._guarded(
                 "generate", lambda own: own_inputs(own, axes, *facts, seed, family, values)
             )
-        inputs = self._checked({**made, **case.scalars, **stored, **drawn}, axes)
+        inputs = self._checked({**like, **made, **case.scalars, **stored, **drawn}, axes)
         waived, shown = self.policy.waived_constraints, not case.held_out
         check_contents(self.definition, waived, axes, inputs, shown=shown)
         return inputs
@@ -287,12 +291,7 @@ class OperatorAdapter:
 
     def input_bytes(self, case: Case) -> int:
         """Bytes of the case's input tensors."""
-        shapes = self.definition.input_shapes(self.definition.axis_values(case.axes))
-        return sum(
-            math.prod(shape) * torch_dtype(self.definition.inputs[name].dtype).itemsize
-            for name, shape in shapes.items()
-            if shape is not None
-        )
+        return generic.input_bytes(self.definition, self.definition.axis_values(case.axes))
 
     def cost(self, case: Case, inputs: Mapping[str, Value] | None = None) -> Cost:
         """The work that any correct kernel must do for the case."""

@@ -9,7 +9,7 @@ from typing import Any
 from ...schema.flashinfer_trace import Definition, SafetensorsInput, Trace
 
 CONTENTS = "contents.safetensors"
-INPUTS = '''"""Inputs as the program had them: integers that were kept; all else is drawn."""
+INPUTS = '''"""Integers and masks as the program had them; all else is drawn by statistics."""
 
 from pathlib import Path
 
@@ -18,26 +18,23 @@ from safetensors.torch import load_file
 
 FAMILIES = ("typical",)
 FORMS = {forms!r}
-"""Axes and element type of each input; least and largest of integers, else mean and spread."""
+"""Axes, element type, least and largest of the inputs that no statistics tell."""
 KEPT = load_file(Path(__file__).with_name("contents.safetensors"))
 
 
 def generate(axes, *, structure, scalars, generator, device, family="typical"):
-    """Takes integers that were kept of this workload, and draws everything else."""
+    """Takes what was kept of this workload, and draws the like where nothing was."""
     made = dict(scalars)
     for name, (shape, dtype, low, high) in FORMS.items():
         key = f"{{(structure or {{}}).get('kept')}}.{{name}}"
         sizes = [axes[axis] for axis in shape]
         if key in KEPT:
             made[name] = KEPT[key].to(device)
-        elif dtype == "bool" or not dtype.startswith(("float", "bfloat")):
+        else:
             drawn = torch.randint(
                 int(low), int(high) + 1, sizes, generator=generator, device=generator.device
             )
             made[name] = drawn.to(device, getattr(torch, dtype))
-        else:
-            drawn = torch.randn(sizes, generator=generator, device=generator.device)
-            made[name] = (drawn * high + low).to(device, getattr(torch, dtype))
     return made
 '''
 
@@ -91,17 +88,11 @@ def _kept(
         return {}
     save_file(tensors, folder / CONTENTS)
     forms = {
-        name: (list(form.shape), str(form.dtype), *_range(str(form.dtype), ranges.get(name)))
+        name: (list(form.shape), str(form.dtype), *ranges.get(name, (0.0, 1.0)))
         for name, form in definition.inputs.items()
-        if form.shape is not None
+        if form.shape is not None and any(name not in trace.workload.statistics for trace in traces)
     }
     (folder / "inputs.py").write_text(INPUTS.format(forms=forms), "utf-8")
     structure = {uuid: {"kept": uuid} for uuid in found}
     (folder / "structure.json").write_text(json.dumps(structure, indent=1) + "\n", "utf-8")
     return found
-
-
-def _range(dtype: str, seen: tuple[float, float] | None) -> tuple[float, float]:
-    if seen is not None:
-        return seen
-    return (0.0, 1.0)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.collecting.recording import program_parts
+from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
 from kernel_harness.tools.collecting.tracing import trace
 
 PROGRAM = """
@@ -65,7 +66,8 @@ def definitions_in(folder):
 def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monkeypatch, by_time):
     if by_time:
         taken = "traced_parts.waited"
-        monkeypatch.setattr(program_parts, "seconds_of", lambda r: 1e9 * (r.name == taken))
+        seconds = property(lambda recorder: 1e9 * (recorder.name == taken))
+        monkeypatch.setattr(TracedFunction, "seconds", seconds)
     else:
         monkeypatch.setattr(program_parts, "LEAST_SHARE", 0.0)
     (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")

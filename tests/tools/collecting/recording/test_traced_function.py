@@ -75,15 +75,14 @@ def test_contents_are_chosen_evenly_and_bounded(layers, tmp_path):
     assert max(int(load_file(blob)["rows"][0]) for blob in blobs) > 20
 
 
-def test_figures_and_strides_of_other_tensors_are_kept(layers, tmp_path):
-    x = torch.cat([torch.full((4, 8), 1.0), torch.full((4, 8), 3.0)]).t()
+def test_strides_of_other_tensors_are_kept(layers, tmp_path):
+    x = torch.randn(8, 8).t()
     with trace(tmp_path / "out", ["traced_layers.gather"]):
         layers.gather(x, torch.tensor([1]))
     (line,) = counts_in(tmp_path / "out")["traced_layers.gather"]["definitions"][
         "traced_layers_gather"
     ]
     assert line["strides"] == {"x": [1, 8]}
-    assert line["statistics"] == {"x": {"mean": 2.0, "deviation": 1.0, "greatest": 3.0}}
 
 
 def test_threads_lose_no_call():

@@ -10,9 +10,10 @@ from kernel_harness.tools.judge.operators.held_out_cases import draw_held_out
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Workload
 from kernel_harness.tools.workloads.held_out import UNIFORM
+from kernel_harness.tools.workloads.operators import Operator
 
 from ....judging import AFFINE, read_workloads
-from .examples import generic_definition
+from .examples import CPU, generic_definition, tensor
 
 
 def generic_workloads(*sizes: int, **inputs) -> list[Workload]:
@@ -49,6 +50,17 @@ def test_sizes_of_an_operator_without_its_own_are_the_definitions():
     assert found.legal == 38 and len(found.cases) == 7
     assert all(1 <= case.axes["m"] <= 40 for case in found.cases)
     assert found.cases[0].draw == "small" and found.cases[0].axes["m"] <= 8
+
+
+def test_other_sizes_are_drawn_like_what_was_recorded_of_public_ones():
+    said = {"kind": "normal", "mean": 3, "deviation": 0.5, "least": 1, "greatest": 5}
+    given = {"x": {"type": "random", "statistics": said}}
+    definition = generic_definition()
+    public = Operator(definition, tuple(generic_workloads(4, 40, **given))).without_tensors
+    operator = OperatorAdapter(definition)
+    for case in drawn(operator, [Workload.model_validate(dump) for dump in public]).cases:
+        x = tensor(operator.make_inputs(case, 1, "typical", CPU)["x"])
+        assert 1 <= x.min() and 2 < x.float().mean() < 4
 
 
 def test_scalars_vary_and_the_public_ones_are_kept_beside_them():
