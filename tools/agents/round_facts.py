@@ -22,6 +22,7 @@ class RoundFacts(BaseModel):
         parent: id of the candidate to go on from; empty at the root.
         compare_to: what results are to be compared with; empty for the operator's baseline.
         seed: for whatever is drawn; the round's own.
+        cost_usd: US dollars that this start may cost; None where that is not limited.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -36,6 +37,7 @@ class RoundFacts(BaseModel):
     scope: str = "sample"
     round: int = 1
     seed: int = 0
+    cost_usd: float | None = None
 
     def write(self, folder: Path) -> None:
         """Writes the file, for nobody but this user: it holds the token."""

@@ -50,7 +50,8 @@ class AgentClient:
         work_files: configuration in its working folder.
         credentials: files of the user's home by which it is logged in, copied into that home.
         variables: of the environment that it is given, where they are set.
-        own_sandbox: it confines what it starts by itself, too.
+        model: it asks a model, which costs something.
+        tells_cost: it reports what it cost, so that a limit on that can end a search.
     """
 
     name: str
@@ -62,6 +63,7 @@ class AgentClient:
     variables: Sequence[str] = ()
     read_usage: ReadUsage = plain_usage
     model: bool = True
+    tells_cost: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The clients that a search knows how to start without anybody beside them.
 
-Flags and files of Claude Code 2.1 and Codex 0.171 were tried with those, without an account; those
-of Gemini CLI and opencode 1 are by their documentation. Each is given this server and no other, may
-edit files, and runs no shell of its own where it can be told so; all of them are confined by the
-kernel beside that.
+Flags and files of Claude Code 2.1.197 and Codex 0.171 were tried with those, without an account;
+those of Gemini CLI and opencode 1 are by their documentation. Each is given this server and no
+other, may edit files, and runs no shell of its own where it can be told so; all of them are
+confined by the kernel beside that.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ CLAUDE_REFUSED = "Bash,WebFetch,WebSearch,Task"
 
 
 def _claude_flags(facts: RoundFacts) -> Sequence[str]:
-    del facts
+    limit = () if facts.cost_usd is None else ("--max-budget-usd", f"{facts.cost_usd:.2f}")
     return (
         *("-p", "--output-format", "json"),
         *("--mcp-config", CLAUDE_FILE, "--strict-mcp-config"),
         *("--permission-mode", "acceptEdits", "--tools", CLAUDE_OWN_TOOLS),
         *("--allowedTools", CLAUDE_TOOLS, "--disallowedTools", CLAUDE_REFUSED),
+        *limit,
     )
 
 
@@ -126,6 +127,7 @@ _CODEX = AgentClient(
     credentials=(".codex/auth.json",),
     variables=("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
     read_usage=codex_usage,
+    tells_cost=False,
 )
 _GEMINI = AgentClient(
     "gemini",
@@ -136,6 +138,7 @@ _GEMINI = AgentClient(
     + (".gemini/installation_id",),
     variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT"),
     read_usage=gemini_usage,
+    tells_cost=False,
 )
 _OPENCODE = AgentClient(
     "opencode",
@@ -146,7 +149,7 @@ _OPENCODE = AgentClient(
     variables=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"),
     read_usage=opencode_usage,
 )
-_TUNER = AgentClient(TUNER, _no_flags, read_usage=no_usage, model=False)
+_TUNER = AgentClient(TUNER, _no_flags, read_usage=no_usage, model=False, tells_cost=False)
 CLIENTS = {client.name: client for client in (_CLAUDE, _CODEX, _GEMINI, _OPENCODE)}
 
 

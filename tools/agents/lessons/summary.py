@@ -42,7 +42,8 @@ async def summarised(state: SearchState, parts: SearchParts) -> LessonsSummarise
     harness = RoundHarness(parts.harness, folders.work, began.session, meter)
     try:
         async with parts.serve(harness) as endpoint:
-            run = await agent_step(parts, began, SUMMARISE, folders, endpoint, 60 * SUMMARY_MINUTES)
+            limit_s = min(60 * SUMMARY_MINUTES, parts.seconds_left)
+            run = await agent_step(parts, began, SUMMARISE, folders, endpoint, limit_s)
     finally:
         folders.forget_log_ins()
         parts.activity.pop(0, None)

@@ -67,6 +67,13 @@ class SearchState:
         return total.plus(self.summaries)
 
     @property
+    def cost_usd(self) -> float | None:
+        """US dollars that agents told of, those of rounds under way, too; None where none did."""
+        under_way = [step.usage.cost_usd for r in self.under_way for step in r.steps]
+        costs = [c for c in (self.spent.usage.cost_usd, *under_way) if c is not None]
+        return sum(costs) if costs else None
+
+    @property
     def best(self) -> RoundEnded | None:
         """The round after which the best candidate was the fastest, the first such."""
         timed = [ended for ended in self.finished if ended.best_us is not None]
@@ -106,8 +113,9 @@ class SearchState:
         if options.device_seconds is not None and spent.device_seconds >= options.device_seconds:
             used, limit = spent.device_seconds, options.device_seconds
             return f"{used:.0f} of {limit:.0f} s of the device are used"
-        if options.cost_usd is not None and (spent.usage.cost_usd or 0.0) >= options.cost_usd:
-            return f"${spent.usage.cost_usd or 0:.2f} of ${options.cost_usd:.2f} are spent"
+        cost = self.cost_usd or 0.0
+        if options.cost_usd is not None and cost >= options.cost_usd:
+            return f"${cost:.2f} of ${options.cost_usd:.2f} are spent"
         if options.goal is not None and best is not None:
             if options.goal.reached(best.best_speedup, best.best_floor_percent):
                 return f"{options.goal} was reached by {best.best}"

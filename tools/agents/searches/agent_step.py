@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from .search_folder import RoundFolder, SearchFolder
 MAIN = "main"
 """The workspace whose last state is the round's result."""
 BASELINE, TEMPLATE = "baseline", "template"
+LEAST_COST = 0.01
+"""US dollars; clients take no limit of nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class SearchParts:
     Attributes:
         user_home: where clients' log-ins are copied from.
         activity: what each round under way does now, by its number.
+        ends_at: when the hours of the search are over, on the monotonic clock.
+        cost_usd: what agents told so far that they cost.
     """
 
     harness: Harness
@@ -60,6 +66,21 @@ class SearchParts:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     lessons: list[str] = field(default_factory=list)
     activity: dict[int, str] = field(default_factory=dict)
+    ends_at: float = math.inf
+    cost_usd: float = 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the search has run as long as it may."""
+        return self.ends_at - time.monotonic()
+
+    @property
+    def cost_left(self) -> float | None:
+        """US dollars that one start may cost, where they are limited; rounds at a time share."""
+        limit = self.options.cost_usd
+        if limit is None:
+            return None
+        return max(LEAST_COST, (limit - self.cost_usd) / self.options.parallel)
 
     def hidden(self, own: RoundFolder) -> list[Path]:
         """What an agent must not read: keys, log-ins, and what other rounds hold."""
@@ -90,6 +111,7 @@ async def agent_step(
         scope=parts.options.scope,
         round=began.number,
         seed=began.seed,
+        cost_usd=parts.cost_left,
     )
     folders.renew_home()
     facts.write(folders.work)
@@ -103,6 +125,7 @@ async def agent_step(
         facts,
         parts.budget,
         parts.lessons,
+        minutes=limit_s / 60,
     )
     parts.activity[began.number] = f"{agent.name} as {role}"
     start = AgentStart(
@@ -131,15 +154,23 @@ def round_prompt(
     facts: RoundFacts,
     budget: DeviceBudget,
     lessons: Sequence[str] = (),
+    *,
+    minutes: float,
 ) -> str:
-    """The prompt of one start, with the archive as it is now."""
+    """The prompt of one start, with the archive as it is now.
+
+    Args:
+        minutes: that the start may take.
+    """
     operator = harness.dataset.operator(options.definition)
     shown = SINGLE if role == SUMMARISE else role
     context = harness.archiving.context(shown, began.parent, began.seed) if began.parent else None
-    limits = [f"{options.round_minutes:g} minutes for this round"]
+    limits = [f"{max(1.0, minutes):.0f} minutes for you"]
     if budget.limit is not None:
         left = max(0.0, budget.limit - budget.used)
         limits.append(f"{left:.0f} seconds of the device for all that is left of the search")
+    if facts.cost_usd is not None:
+        limits.append(f"${facts.cost_usd:.2f} for you")
     return prompt_of(
         began,
         role,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 
@@ -41,9 +42,11 @@ def first_start(harness: Harness, options: SearchOptions, agent: AgentCommand) -
         parent=parent,
         compare_to=parent,
         scope=options.scope,
+        cost_usd=options.cost_usd and options.cost_usd / options.parallel,
     )
     budget = DeviceBudget(options.device_seconds, time.time())
-    prompt = round_prompt(harness, options, began, role, facts, budget)
+    minutes = min(options.round_minutes, 60 * (options.hours or math.inf))
+    prompt = round_prompt(harness, options, began, role, facts, budget, minutes=minutes)
     shown = "PROMPT" if agent.client.prompt_by is PromptBy.ARGUMENT else ""
     command = shlex.join(filter(None, agent.arguments(facts, shown)))
     files = {**agent.client.home_files(facts), **agent.client.work_files(facts)}

@@ -87,7 +87,7 @@ class UnattendedSearch:
             RequestError: when it would never stop.
             CapabilityError: when agents cannot be confined here.
         """
-        require_an_end(options)
+        require_an_end(options, agent)
         require_confinement(options)
         identity = f"s{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
         operator = harness.dataset.operator(options.definition)
@@ -120,7 +120,7 @@ class UnattendedSearch:
         Raises:
             CapabilityError: when agents cannot be confined here.
         """
-        require_an_end(options)
+        require_an_end(options, agent)
         require_confinement(options)
         search = cls._of(harness, ledger, agent, serve, user_home, show)
         search.parts.options = options
@@ -153,6 +153,7 @@ class UnattendedSearch:
         async with self._writing:
             await asyncio.to_thread(self.ledger.append, event)
             self.state.apply(event)
+            self.parts.cost_usd = self.state.cost_usd or 0.0
         self.show(self.state, self.parts)
 
     async def run(self) -> SearchEnded:
@@ -167,6 +168,10 @@ class UnattendedSearch:
                 await self._resume()
             self.parts.budget.limit = self.parts.options.device_seconds
             self.parts.budget.used = self.state.spent.device_seconds
+            self.parts.cost_usd = self.state.cost_usd or 0.0
+            if hours := self.parts.options.hours:
+                left = 3600 * hours - self.state.seconds_at(time.time())
+                self.parts.ends_at = time.monotonic() + left
             self.parts.lessons = self.state.lessons
             if self.state.start is None:
                 await self._start_judged()
@@ -262,6 +267,12 @@ class UnattendedSearch:
         faults = (RoundEnd.NOT_STARTED, RoundEnd.AGENT_FAILED)
         if len(last) == FRUITLESS and all(r.end in faults and not r.evaluations for r in last):
             return f"{FRUITLESS} rounds in a row evaluated nothing: {last[-1].words}"
+        if (
+            len(last) == FRUITLESS
+            and self.state.cost_usd is None
+            and _cost_alone(self.parts.options)
+        ):
+            return f"{self.parts.agent.name} told of no cost, and nothing else would end the search"
         return self.state.reason_to_stop(time.time())
 
     async def _round(self) -> None:
@@ -313,14 +324,25 @@ class UnattendedSearch:
         )
 
 
-def require_an_end(options: SearchOptions) -> None:
+def _cost_alone(options: SearchOptions) -> bool:
+    """Whether nothing but its cost may end a search."""
+    limits = (options.rounds, options.hours, options.device_seconds)
+    return all(limit is None for limit in limits)
+
+
+def require_an_end(options: SearchOptions, agent: AgentCommand) -> None:
     """Refuses a search that nothing would end.
 
     Raises:
         RequestError: naming what would.
     """
-    limits = (options.rounds, options.hours, options.device_seconds, options.cost_usd)
-    if all(limit is None for limit in limits):
+    client, limited = agent.client, options.cost_usd is not None
+    if limited and client.model and not client.tells_cost:
+        raise RequestError(
+            f"{client.name} does not tell what it costs, so --cost would limit nothing",
+            remedy="Give --rounds, --hours or --gpu-seconds; its tokens are counted.",
+        )
+    if _cost_alone(options) and not (limited and client.tells_cost):
         raise RequestError(
             "The search would never end",
             remedy="Give --rounds, --hours, --gpu-seconds or --cost, or several.",

@@ -127,7 +127,8 @@ class SearchRound:
         return ["plan", "code"] if "code" in roles else ["plan"]
 
     async def _agents(self, endpoint: Endpoint) -> None:
-        deadline = time.monotonic() + 60 * self._parts.options.round_minutes
+        limit_s = 60 * self._parts.options.round_minutes
+        deadline = time.monotonic() + min(limit_s, self._parts.seconds_left)
         for role in self._roles():
             if self._fault is None:
                 await self._step(role, endpoint, deadline - time.monotonic())

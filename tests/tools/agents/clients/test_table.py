@@ -30,6 +30,12 @@ def test_a_known_client_runs_once_reports_its_usage_and_is_given_its_prompt(text
     assert "secret" not in " ".join(words), "the token shows in the list of processes"
 
 
+def test_claude_code_is_given_what_it_may_cost():
+    words = agent_named("claude").arguments(FACTS.model_copy(update={"cost_usd": 2.5}), "")
+    assert words[words.index("--max-budget-usd") + 1] == "2.50"
+    assert "--max-budget-usd" not in agent_named("claude").arguments(FACTS, "")
+
+
 def test_a_users_own_flags_stand():
     words = agent_named("claude -p --model opus --allowedTools Read").arguments(FACTS, "")
     assert words[:5] == ["claude", "-p", "--model", "opus", "--allowedTools"]

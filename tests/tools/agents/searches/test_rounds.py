@@ -6,12 +6,14 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kernel_harness.tools.agents.records.events import RoundEnd
 from kernel_harness.tools.agents.records.ledger import searches
 from kernel_harness.tools.agents.records.state import state_of
+from kernel_harness.tools.agents.round_facts import read_facts
 from kernel_harness.tools.confinement import landlock
 from kernel_harness.tools.errors import RequestError
 from tests.server.scripted import DEFINITION, ScriptedHarness
@@ -154,9 +156,42 @@ async def test_a_result_that_is_enough_ends_a_search(
     assert len(search.state.finished) < 30
 
 
-async def test_a_search_without_an_end_is_refused(device: ScriptedHarness, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="never end"):
-        await searched(device, stub("early"), tmp_path, rounds=None)
+async def test_an_agent_is_told_what_is_left_of_the_money_and_ended_with_the_hours(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    limits = {"cost_usd": 1.0, "parallel": 2, "rounds": 2, "hours": 1}
+    search = await searched(device, stub("spend", "0.1"), tmp_path, **limits)
+    facts = [read_facts(search.parts.folder.round(n).work) for n in (1, 2)]
+    assert [f.cost_usd for f in facts] == [0.5, 0.5]
+    assert search.parts.cost_left == pytest.approx(0.4)
+    search = await searched(device, stub("hang"), tmp_path, rounds=None, hours=4 / 3600)
+    assert [ended.end for ended in search.state.finished] == [RoundEnd.OUT_OF_TIME]
+    assert search.state.ended.reason.endswith("hours were asked for")
+
+
+@pytest.mark.parametrize(
+    ("agent", "limits", "words"),
+    [
+        ("early", {}, "never end"),
+        ("tuner 2", {"cost_usd": 5.0}, "never end"),
+        ("codex exec", {"cost_usd": 5.0, "hours": 1.0}, "codex does not tell what it costs"),
+    ],
+)
+async def test_a_search_without_an_end_is_refused(
+    device: ScriptedHarness, tmp_path: Path, agent: str, limits: Any, words: str
+) -> None:
+    command = agent if " " in agent else stub(agent)
+    with pytest.raises(RequestError, match=words):
+        await searched(device, command, tmp_path, rounds=None, **limits)
+
+
+@pytest.mark.long
+async def test_a_search_that_money_alone_would_end_ends_where_none_is_told(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    search = await searched(device, stub("better"), tmp_path, rounds=None, cost_usd=5.0)
+    assert len(search.state.finished) == 5
+    assert "told of no cost" in search.state.ended.reason
 
 
 async def test_a_search_stops_when_it_is_told(device: ScriptedHarness, tmp_path: Path) -> None:
