@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import torch
@@ -26,6 +27,8 @@ from .device_memory import free_for
 
 ALIGNMENT = 256
 GUARD_BYTES = 8 << 10
+WIDEST_BYTES = GUARD_BYTES + ALIGNMENT
+"""Of a guard band: the one after a tensor reaches to where another may begin."""
 LEAST_BYTES = 8 << 20
 SLACK = 0.25
 MOST_SLACK_BYTES = 64 << 20
@@ -261,9 +264,8 @@ class SharedArena:
     def __init__(self, memory: SharedMemory, rng: random.Random) -> None:
         self.memory = memory
         self._rng = rng
-        widest = GUARD_BYTES + ALIGNMENT
         device = memory.bytes.device
-        self._nans = torch.full((widest,), NAN_BYTE, dtype=torch.uint8, device=device)
+        self._nans = torch.full((WIDEST_BYTES,), NAN_BYTE, dtype=torch.uint8, device=device)
 
     @property
     def nbytes(self) -> int:
@@ -280,14 +282,9 @@ class SharedArena:
 
     def at(self, slots: Sequence[Slot], offsets: Mapping[str, int]) -> Layout:
         """Places the slots at given offsets and fills their guard bands anew."""
-        pattern = torch.frombuffer(bytearray(os.urandom(GUARD_BYTES)), dtype=torch.uint8)
-        layout = Layout(
-            self.memory.bytes,
-            tuple(slots),
-            dict(offsets),
-            pattern.to(self.memory.bytes.device),
-            self._nans,
-        )
+        flat = self.memory.bytes
+        pattern = torch.empty(WIDEST_BYTES, dtype=torch.uint8, device=flat.device)
+        layout = Layout(flat, tuple(slots), dict(offsets), pattern, self._nans)
         layout.paint()
         return layout
 
@@ -316,46 +313,50 @@ class Layout:
         return TensorRef(offset=self.offsets[name], shape=list(slot.shape), dtype=slot.dtype_name)
 
     def paint(self) -> None:
-        """Fills every guard band, in one launch."""
-        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
-        if pairs:
-            bands, fillings = zip(*pairs, strict=True)
-            torch._foreach_copy_(bands, fillings)  # pyright: ignore[reportPrivateImportUsage]
+        """Fills every guard band in one launch, those of outputs with other bytes than before."""
+        if self._bands:
+            drawn = bytearray(os.urandom(WIDEST_BYTES))
+            self.pattern.copy_(torch.frombuffer(drawn, dtype=torch.uint8))
+            torch._foreach_copy_(self._bands, self._fillings)  # pyright: ignore[reportPrivateImportUsage]
 
     def guards(self) -> tuple[torch.Tensor, torch.Tensor]:
         """uint8: all guard bands concatenated, as they are and as they were filled."""
-        pairs = [pair for slot in self.slots for pair in self._bands(slot)]
-        if not pairs:
+        if not self._bands:
             return self.nans[:0], self.nans[:0]
         # One comparison for all: a launch costs more than comparing a band.
-        return torch.cat([band for band, _ in pairs]), torch.cat([filling for _, filling in pairs])
+        return torch.cat(self._bands), torch.cat(self._fillings)
 
     def damaged(self) -> list[Damage]:
         """The guard bands that changed."""
         damage: list[Damage] = []
-        for slot in self.slots:
-            for side, (band, filling) in zip(("before", "after"), self._bands(slot), strict=True):
-                changed = (band != filling).nonzero().flatten()
-                if changed.numel():
-                    ends = int(changed[0]) + 1, int(changed[-1]) + 1
-                    if side == "before":
-                        ends = band.numel() + 1 - ends[1], band.numel() + 1 - ends[0]
-                    damage.append(Damage(slot.name, side, *ends, slot.dtype, band.numel()))
+        sides = ((slot, side) for slot in self.slots for side in ("before", "after"))
+        for (slot, side), band, filling in zip(sides, self._bands, self._fillings, strict=True):
+            changed = (band != filling).nonzero().flatten()
+            if changed.numel():
+                ends = int(changed[0]) + 1, int(changed[-1]) + 1
+                if side == "before":
+                    ends = band.numel() + 1 - ends[1], band.numel() + 1 - ends[0]
+                damage.append(Damage(slot.name, side, *ends, slot.dtype, band.numel()))
         return damage
 
     def _slot(self, name: str) -> Slot:
         return next(slot for slot in self.slots if slot.name == name)
 
-    def _bands(self, slot: Slot) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        start = self.offsets[slot.name]
-        end = start + slot.nbytes
-        after = GUARD_BYTES + (-slot.nbytes) % ALIGNMENT
-        bands = [self.bytes[start - GUARD_BYTES : start], self.bytes[end : end + after]]
-        return [(band, self._filling(slot, band.numel())) for band in bands]
+    @cached_property
+    def _bands(self) -> list[torch.Tensor]:
+        """The guard bands before and after each slot, in order."""
+        bands: list[torch.Tensor] = []
+        for slot in self.slots:
+            start, end = self.offsets[slot.name], self.offsets[slot.name] + slot.nbytes
+            after = GUARD_BYTES + (-slot.nbytes) % ALIGNMENT
+            bands += [self.bytes[start - GUARD_BYTES : start], self.bytes[end : end + after]]
+        return bands
 
-    def _filling(self, slot: Slot, count: int) -> torch.Tensor:
-        if slot.is_input:
-            return self.nans[:count]
-        if count <= GUARD_BYTES:
-            return self.pattern[:count]
-        return torch.cat([self.pattern, self.pattern[: count - GUARD_BYTES]])
+    @cached_property
+    def _fillings(self) -> list[torch.Tensor]:
+        """What each of the bands was filled with."""
+        of_inputs = [slot.is_input for slot in self.slots for _ in range(2)]
+        return [
+            (self.nans if of_input else self.pattern)[: band.numel()]
+            for of_input, band in zip(of_inputs, self._bands, strict=True)
+        ]

@@ -71,6 +71,17 @@ def test_what_does_not_fit_is_the_harness_fault():
         place(SLOTS, footprint(SLOTS) - ALIGNMENT, random.Random(1))
 
 
+def test_painted_again_the_guards_of_outputs_hold_other_bytes_and_damage_is_gone(arena):
+    layout = arena.layout(SLOTS)
+    before = layout.guards()[0].clone()
+    layout.bytes[layout.offsets["out:s"] + 4] ^= 0xFF
+    assert [(d.slot, d.side) for d in layout.damaged()] == [("out:s", "after")]
+    layout.paint()
+    now, filled = layout.guards()
+    assert torch.equal(now, filled) and not layout.damaged()
+    assert not torch.equal(now, before)
+
+
 def test_tensors_share_the_memory_and_keep_their_shape(arena):
     layout = arena.layout(SLOTS)
     layout.tensor("in:x").fill_(2.0)
