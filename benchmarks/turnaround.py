@@ -50,7 +50,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         *("timing_contexts", "timing_preheat", "timing_join", "timing_record", "recording_waits"),
         *("recording_plans", "recording_ordinary", "timing_load", "timing_pause"),
         *("timing_replay", "timing_clock", "replays", "replay_inputs", "replay_request"),
-        *("replay_in_runner", "replay_outputs", "draws", "verdicts"),
+        *("replay_in_runner", "replay_times", "replay_outputs", "draws", "verdicts"),
         *("timing_witness", "timing_sustained", "timing_warm_up", "timing_pairs", "timing_other"),
     ),
     "timing_held_out": (),

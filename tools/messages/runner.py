@@ -57,24 +57,29 @@ class Poison(Message):
 
 
 class ReplayCall(Message):
-    """One replay: what is copied in and poisoned before it, and what is copied out after it."""
+    """One replay: what is copied in and poisoned before it, and what is copied out after it.
+
+    `flush` comes right before a call that is timed by itself.
+    """
 
     before: list[Move] = Field(default_factory=list, max_length=MOST_MOVES)
     poison: list[Poison] = Field(default_factory=list, max_length=MOST_MOVES)
     after: list[Move] = Field(default_factory=list, max_length=MOST_MOVES)
+    flush: Flush = "fill"
 
 
 class Replay(Message):
     """Replay the loaded plan, or the yardstick, once for each call, each timed.
 
-    `held` keeps the launches back until all are enqueued, so that the
-    host's launch time leaves no gaps between kernels. `drained` waits for the flush before.
+    Two frames answer it: that the device is at rest again, and the times. Between them the runner
+    reads its clocks' records, and another runner may replay. `held` keeps the launches back until
+    all are enqueued, so that the host's launch time leaves no gaps between kernels. `drained` waits
+    for the flush before.
     """
 
     kind: Literal["replay"] = "replay"
     calls: list[ReplayCall] = Field(min_length=1, max_length=MOST_CALLS)
     program: Literal["plan", "yardstick"] = "plan"
-    flush: Flush = "fill"
     held: bool = True
     drained: bool = True
     scratch_byte: int = Field(default=0xFF, ge=0, le=255, description="Fills undefined scratch.")
@@ -174,12 +179,18 @@ class ReplayTimes(Message):
     )
 
 
+class ReplaysMade(Message):
+    """Every call of a `Replay` has been made, and the device is at rest; `Replayed` follows."""
+
+    kind: Literal["replays_made"] = "replays_made"
+    total_ns: Count
+
+
 class Replayed(Message):
-    """Every call of a `Replay` has been made."""
+    """The times of the calls of a `Replay`."""
 
     kind: Literal["replayed"] = "replayed"
     times: list[ReplayTimes] = Field(max_length=MOST_CALLS)
-    total_ns: Count
     records: dict[str, Count] = Field(
         default_factory=dict,
         max_length=16,
@@ -223,6 +234,7 @@ FromRunner = Annotated[
     RunnerReady
     | MemoryMapped
     | PlanLoaded
+    | ReplaysMade
     | Replayed
     | BatchDone
     | Rotated
@@ -239,6 +251,7 @@ from_runner: TypeAdapter[
     RunnerReady
     | MemoryMapped
     | PlanLoaded
+    | ReplaysMade
     | Replayed
     | BatchDone
     | Rotated

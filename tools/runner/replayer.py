@@ -39,6 +39,7 @@ from ..messages.runner import (
     Replay,
     ReplayCall,
     Replayed,
+    ReplaysMade,
     Rotate,
     Rotated,
     Sustain,
@@ -87,6 +88,7 @@ class Replayer:
             driver, self.stream, memory, self._kernels, self._fill, self._reset_persisting
         )
         self._events: list[tuple[int, int]] = []
+        self._enqueued: list[int] = []
         self._recorder: ActivityRecorder | None = None
         self.note: str | None = None
         self.library = ""
@@ -97,8 +99,8 @@ class Replayer:
         except CapabilityError as error:
             self.note = str(error)[:400]
 
-    def replay(self, plan: LoadedPlan | Yardstick, request: Replay) -> Replayed:
-        """Replays the program once for each call of the request.
+    def replay(self, plan: LoadedPlan | Yardstick, request: Replay) -> ReplaysMade:
+        """Replays the program once for each call of the request; `times` follows.
 
         Raises:
             ValueError: when a call names memory that is not mapped.
@@ -114,14 +116,20 @@ class Replayer:
         if self._recorder:
             self._recorder.collect()  # what batches and restored images left
         begin = time.perf_counter_ns()
-        enqueued = [self._once(plan, n, call, request) for n, call in enumerate(request.calls)]
+        self._enqueued = [
+            self._once(plan, n, call, request) for n, call in enumerate(request.calls)
+        ]
         synchronize(self._driver)
-        total = time.perf_counter_ns() - begin
+        return ReplaysMade(total_ns=time.perf_counter_ns() - begin)
+
+    def times(self) -> Replayed:
+        """What the clocks saw of the calls of the last `replay`; it takes as long as a replay."""
+        enqueued = self._enqueued
         events = [elapsed_ns(self._driver, a, b) for a, b in self._events[: len(enqueued)]]
         activities = self._recorder.collect() if self._recorder else []
         times = times_of(activities, self._marker_bytes, events, enqueued)
         counts = dict(self._recorder.counts) if self._recorder else {}
-        return Replayed(times=times, total_ns=total, records=counts)
+        return Replayed(times=times, records=counts)
 
     def batch(self, program: LoadedPlan | Yardstick | None, request: Batch) -> BatchDone:
         """Flushes and calls again and again, for the judge's own clock; nothing is recorded."""
@@ -170,7 +178,8 @@ class Replayer:
         plan.rehearsed = True
 
     def _prepare(self, plan: LoadedPlan | Yardstick, call: ReplayCall, request: Replay) -> None:
-        self._kernels.scrub(plan.local_bytes, request.scratch_byte)
+        if plan is not self.yardstick:  # which reads nothing that a kernel before it could leave
+            self._kernels.scrub(plan.local_bytes, request.scratch_byte)
         plan.restore(request.scratch_byte)  # before outputs that were returned, which lie in it
         self._bring(call)
         for begin, nbytes in (*plan.scratch, *touched(call)):
@@ -191,7 +200,7 @@ class Replayer:
     ) -> int:
         driver, stream = self._driver, self.stream
         self._prepare(plan, call, request)
-        self._flush(request.flush)
+        self._flush(call.flush)
         self._mark()
         if request.drained:
             driver.call("cuStreamSynchronize", c_void_p(stream))

@@ -110,7 +110,8 @@ class RunnerServer:
             return self._load(message, fds[0])
         close_all(fds)
         if isinstance(message, Replay) and (program := self._program(message.program)):
-            return self._replayer.replay(program, message)
+            self._send(self._replayer.replay(program, message))
+            return self._replayer.times()
         if isinstance(message, Batch):
             program = self._program(message.program) if message.with_call else None
             if program or not message.with_call:

@@ -1,5 +1,6 @@
 """A runner answers the judge over its socket; the driver is a fake."""
 
+import itertools
 import os
 import socket
 import threading
@@ -30,6 +31,7 @@ from kernel_harness.tools.messages.runner import (
     Replay,
     ReplayCall,
     Replayed,
+    ReplaysMade,
     Rotate,
     Rotated,
     RunnerFault,
@@ -86,7 +88,10 @@ class Judge:
 
     def ask(self, message: Any, fds: tuple[int, ...] = ()) -> Any:
         send_frame(self.socket, message, fds)
-        return self.hear()
+        heard = self.hear()
+        if isinstance(message, Replay) and isinstance(heard, ReplaysMade):
+            return self.hear()
+        return heard
 
     def load(self, plan: Any = None, file: bytes = b"") -> Any:
         if plan is None:
@@ -130,6 +135,31 @@ def test_a_plan_is_replayed_once_for_each_call(judge, driver):
     assert [t.events_ns for t in answer.times] == [5_000] * 3
     assert launches(driver) == 4, "one is a rehearsal, which nothing holds back"
     assert driver.names().count("cuStreamWaitValue32_v2") == 3
+
+
+def test_that_the_device_is_at_rest_is_told_before_the_clocks_are_read(judge, monkeypatch):
+    turns, heard = itertools.count(), threading.Event()
+
+    def collect(_: Any) -> list[Any]:
+        assert not next(turns) or heard.wait(10)
+        return []
+
+    judge.load()
+    monkeypatch.setattr(NoRecords, "collect", collect)
+    send_frame(judge.socket, Replay(calls=[ReplayCall()] * 2))
+    assert isinstance(judge.hear(), ReplaysMade)
+    heard.set()
+    assert len(judge.hear().times) == 2
+
+
+def test_each_call_has_its_own_flush(judge, driver):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()]))
+    del driver.calls[:]
+    judge.ask(Replay(calls=[ReplayCall(flush=flush) for flush in ("none", "read", "fill")]))
+    assert driver.launched().count("read_buffer") == 1
+    counters = driver.launched().count("scrub_shared") + driver.launched().count("scrub_local_1k")
+    assert driver.names().count("cuMemsetD32Async") == counters + 1
 
 
 def test_scratch_is_poisoned_and_restored_before_the_launch_and_the_flush(judge, driver):
@@ -245,14 +275,14 @@ def test_a_plan_whose_kernels_call_malloc_says_what_they_can_keep(judge):
 
 def test_a_flush_by_reading_writes_nothing(judge, driver):
     judge.load()
-    judge.ask(Replay(calls=[ReplayCall()], flush="read"))
+    judge.ask(Replay(calls=[ReplayCall(flush="read")]))
     assert driver.launched()[-2:] == ["read_buffer", "first"]
 
 
 @pytest.mark.parametrize("flush", ["fill", "read", "none"])
 def test_lines_that_persist_in_the_l2_are_reset_before_each_call(judge, driver, flush):
     judge.load()
-    judge.ask(Replay(calls=[ReplayCall()] * 3, flush=flush))
+    judge.ask(Replay(calls=[ReplayCall(flush=flush)] * 3))
     assert driver.names().count("cuCtxResetPersistingL2Cache") == 3
 
 

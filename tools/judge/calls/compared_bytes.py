@@ -29,16 +29,35 @@ def differing(pairs: Sequence[Pair]) -> list[bool]:
 
 def copy_bytes(pairs: Sequence[Pair]) -> None:
     """Copies each second tensor over the first of the same shape, in a launch or two."""
-    found = [_words((t, value.to(t.dtype))) for t, value in pairs if value.numel()]
+    _copy([_words((t, value.to(t.dtype))) for t, value in pairs if value.numel()])
+
+
+def copy_flat(pairs: Sequence[Pair]) -> None:
+    """Copies the bytes of each second vector over those of the first, both by `flat_words`."""
+    _copy([_words(pair) for pair in pairs if pair[1].numel()])
+
+
+def _copy(pairs: Sequence[Pair]) -> None:
     for dtype in (torch.int64, torch.uint8):
         # A launch takes tensors of one dtype.
-        if alike := [pair for pair in found if pair[0].dtype == dtype]:
+        if alike := [pair for pair in pairs if pair[0].dtype == dtype]:
             targets, values = zip(*alike, strict=True)
             torch._foreach_copy_(targets, values)  # pyright: ignore[reportPrivateImportUsage]
 
 
+def flat_words(tensor: torch.Tensor) -> torch.Tensor:
+    """A contiguous tensor's bytes as a vector of words of eight; of bytes where it has no words.
+
+    What is copied or compared many times is seen so once.
+    """
+    flat = _bytes(tensor)
+    return flat.view(torch.int64) if _holds_words(flat) else flat
+
+
 def _words(pair: Pair) -> Pair:
     """Both tensors as words of eight bytes; as bytes where one cannot be read so."""
+    if all(t.dtype == torch.int64 and t.dim() == 1 for t in pair):
+        return pair
     one, other = _bytes(pair[0]), _bytes(pair[1])
     if _holds_words(one) and _holds_words(other):
         return one.view(torch.int64), other.view(torch.int64)

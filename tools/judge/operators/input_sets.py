@@ -49,6 +49,7 @@ class InputSet:
         expected: the oracle's outputs, in a higher precision.
         trusted: the trusted implementation's outputs, in the declared precision.
         prepared: by output, what the fast path computes once for all calls on these inputs.
+        flat: by input and dtype, the bytes of its value (`flat_words`), seen so once.
     """
 
     case: Case
@@ -58,6 +59,7 @@ class InputSet:
     expected: dict[str, torch.Tensor]
     trusted: dict[str, torch.Tensor]
     prepared: dict[str, PreparedOutput | None] = field(default_factory=dict)
+    flat: dict[tuple[str, torch.dtype], torch.Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:

@@ -16,7 +16,15 @@ from typing import TypeVar
 from ...errors import InfrastructureError
 from ...folders import remove_tree
 from ...messages.frames import Message, WireError
-from ...messages.runner import EndRunner, RunnerFault, RunnerReady, from_runner
+from ...messages.runner import (
+    EndRunner,
+    Replay,
+    Replayed,
+    ReplaysMade,
+    RunnerFault,
+    RunnerReady,
+    from_runner,
+)
 from ...messages.sockets import WireClosedError, close_all, readable, recv_frame, send_frame
 
 MODULE = "kernel_harness.tools.runner.__main__"
@@ -72,7 +80,7 @@ class RunnerProcess:
             RunnerLostError: when there is none within a minute.
         """
         if self._ready is None:
-            self._ready = self._answer("start", RunnerReady, START_S)
+            self._ready = self.answer("start", RunnerReady, START_S)
         return self._ready
 
     def answered(self) -> bool:
@@ -104,7 +112,35 @@ class RunnerProcess:
             send_frame(self._socket, request, fds, timeout_s=timeout_s)
         except WireError as error:
             raise self._lost(stage, str(error)) from error
-        return self._answer(stage, expected, timeout_s)
+        return self.answer(stage, expected, timeout_s)
+
+    def answer(self, stage: str, expected: type[Answer], timeout_s: float) -> Answer:
+        """Waits for the next frame, that of a request of which one was heard already.
+
+        Raises:
+            RunnerLostError: as `ask`.
+        """
+        try:
+            answer, fds = recv_frame(self._socket, from_runner, ANSWER_BYTES, timeout_s=timeout_s)
+            close_all(fds)
+        except WireClosedError as error:
+            raise self._lost(stage, self._ending()) from error
+        except WireError as error:
+            raise self._lost(stage, str(error)) from error
+        if isinstance(answer, RunnerFault):
+            raise self._lost(answer.stage, answer.message)
+        if not isinstance(answer, expected):
+            raise self._lost(stage, f"it answered with a {type(answer).__name__}")
+        return answer
+
+    def replayed(self, request: Replay, timeout_s: float) -> Replayed:
+        """Has calls replayed, and waits for their times.
+
+        Raises:
+            RunnerLostError: as `ask`.
+        """
+        self.ask(request, ReplaysMade, timeout_s)
+        return self.answer("replay", Replayed, timeout_s)
 
     def timed_ask(
         self, request: Message, expected: type[Answer], timeout_s: float
@@ -127,20 +163,6 @@ class RunnerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         remove_tree(self._folder)
-
-    def _answer(self, stage: str, expected: type[Answer], timeout_s: float) -> Answer:
-        try:
-            answer, fds = recv_frame(self._socket, from_runner, ANSWER_BYTES, timeout_s=timeout_s)
-            close_all(fds)
-        except WireClosedError as error:
-            raise self._lost(stage, self._ending()) from error
-        except WireError as error:
-            raise self._lost(stage, str(error)) from error
-        if isinstance(answer, RunnerFault):
-            raise self._lost(answer.stage, answer.message)
-        if not isinstance(answer, expected):
-            raise self._lost(stage, f"it answered with a {type(answer).__name__}")
-        return answer
 
     def _lost(self, stage: str, words: str) -> RunnerLostError:
         return RunnerLostError(stage, words[:1_000])

@@ -11,15 +11,15 @@ from statistics import median
 
 import torch
 
-from ...messages.runner import Flush, Replay, ReplayCall, Replayed, ReplayTimes
-from ..calls.compared_bytes import copy_bytes, differing
-from ..calls.shared_memory import Damage, DeviceMemory, Layout, SharedArena, Slot
+from ...messages.runner import Flush, Replay, ReplayCall, ReplayTimes
+from ..calls.shared_memory import Damage, DeviceMemory, SharedArena
 from ..checks.time_budget import StageTimes
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
+from .memory.placed_values import PlacedValues, poisons_of
 from .recorded_call import RecordedCall
 from .rotation import rotation_of
-from .session import MappedRunner, ReplaySession, stage
+from .session import MappedRunner, ReplaySession
 from .wall_clock import RotatedCall, WitnessBatches, YardstickTimes, witness_in, yardstick_in
 from .witness import Witness
 
@@ -89,6 +89,10 @@ class ProgramRunner:
         self._mapped = MappedRunner(runner, arena, arena_address, staging, REQUEST_S)
         self._recorded: RecordedCall | None = None
         self._session: ReplaySession | None = None
+        self._placed: PlacedValues | None = None
+        self._last: InputSet | None = None
+        self._poison: Sequence[int] = ()
+        self._heard: Sequence[ReplayTimes] = ()
         self._rotated: RotatedCall | None = None
         self._span_ns = 0.0
         self._yardstick: YardstickTimes | None = None
@@ -98,8 +102,10 @@ class ProgramRunner:
     def load(self, recorded: RecordedCall) -> ReplaySession:
         """Loads a call's plan in place of the one before."""
         self._recorded, self._rotated, self._span_ns = recorded, None, 0.0
-        self._session = self._mapped.load(recorded.checked, recorded.tensors)
-        return self._session
+        session = self._session = self._mapped.load(recorded.checked, recorded.tensors)
+        layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
+        self._placed = PlacedValues(recorded, layout, session.staging, self._staging)
+        return session
 
     @property
     def alive(self) -> bool:
@@ -150,7 +156,7 @@ class ProgramRunner:
         request = Replay(calls=[ReplayCall()] * CLOCK_SPANS, program="yardstick")
         ends = since + CLOCK_WAIT_S
         while True:
-            times = self._runner.ask(request, Replayed, REQUEST_S).times
+            times = self._runner.replayed(request, REQUEST_S).times
             if not (spans := [one.span_ns for one in times if one.span_ns]):
                 return least_ns
             span, now = float(median(spans)), time.monotonic()
@@ -173,25 +179,63 @@ class ProgramRunner:
         )
 
     def replay(
-        self, input_sets: Sequence[InputSet], poison: Sequence[int], *, flush: Flush = "fill"
+        self, input_sets: Sequence[InputSet], poison: Sequence[int], flushes: Sequence[Flush]
     ) -> list[ReplayedCall]:
-        """Replays one call for each set of inputs.
+        """Replays one call for each set of inputs, by the five steps that follow."""
+        self.place(input_sets)
+        self.await_placed()
+        self.make(poison, flushes)
+        self.hear()
+        return self.look()
+
+    def place(self, input_sets: Sequence[InputSet]) -> None:
+        """Copies the inputs of calls to where the runner finds them, and paints the guard bands.
+
+        It waits for nothing: `await_placed` comes before the calls are made.
+        """
+        with self.times.measured("replay_inputs"):
+            self._values.layout.paint()
+            self._values.put(input_sets)
+        self._last = input_sets[-1]
+
+    def await_placed(self) -> None:
+        """Waits until what was placed lies there, in this runner's memory and others'."""
+        with self.times.measured("replay_inputs"):
+            if self._staging.is_cuda:
+                torch.cuda.synchronize(self._staging.device)
+
+    def make(self, poison: Sequence[int], flushes: Sequence[Flush]) -> None:
+        """Replays a call for each of the inputs placed last; all have been made when it returns.
+
+        The runner then reads what its clocks saw, for which `hear` waits.
 
         Args:
             poison: a byte for each call, which its outputs are filled with before it.
+            flushes: what comes before each call.
         """
-        assert self._recorded is not None and self._session is not None
-        recorded, session = self._recorded, self._session
-        with self.times.measured("replay_inputs"):
-            layout = self._arena.at(recorded.layout.slots, recorded.layout.offsets)
-            self._stage(input_sets)
+        assert self._session is not None
         with self.times.measured("replay_request"):
-            times = session.replay(poison, flush=flush)
-        self.times.add("replay_in_runner", session.total_ns / 1e9)
-        self._span_ns = max([self._span_ns, *(one.span_ns or 0.0 for one in times)])
+            self._session.replay(poison, flushes)
+        self._poison = poison
+        self.times.add("replay_in_runner", self._session.total_ns / 1e9)
+
+    def hear(self) -> None:
+        """Waits for the times of the calls made last."""
+        assert self._session is not None
+        with self.times.measured("replay_times"):
+            self._heard = self._session.times()
+        self._span_ns = max([self._span_ns, *(one.span_ns or 0.0 for one in self._heard)])
+
+    def look(self) -> list[ReplayedCall]:
+        """What the calls heard of last gave, and what they changed that they may not."""
         with self.times.measured("replay_outputs"):
-            mutated, damage = self._after(layout, input_sets[-1])
-            calls = [self._replayed(n, byte, times[n]) for n, byte in enumerate(poison)]
+            assert self._last is not None
+            mutated, damage = self._values.after(self._last)
+            self._last = None  # it may be gigabytes
+            calls = [
+                self._replayed(n, byte, times)
+                for n, (byte, times) in enumerate(zip(self._poison, self._heard, strict=True))
+            ]
         calls[-1] = replace(calls[-1], mutated=mutated, damage=damage)
         return calls
 
@@ -230,7 +274,8 @@ class ProgramRunner:
             Nanoseconds a call, by events, and the calls that were looked at.
         """
         assert self._rotated is not None
-        self._stage(input_sets)
+        self._values.put(input_sets)
+        self.await_placed()
         call_ns = self._rotated.once(kept, poison)
         return call_ns, [
             self._replayed(n, byte, ReplayTimes(span_ns=round(call_ns)))
@@ -248,62 +293,18 @@ class ProgramRunner:
 
     def free(self) -> None:
         """Frees the memory that the runner, which has ended, shared."""
-        self._staging = torch.empty(0)
+        self._staging, self._placed = torch.empty(0), None
         for memory in self._memory:
             memory.close()
 
-    def _stage(self, input_sets: Sequence[InputSet]) -> None:
-        """Copies the values of each call's inputs to the staging memory."""
-        inputs = [slot for slot in self._slots() if slot.is_input]
-        copy_bytes(
-            [
-                (self._staged(n, slot), _value(input_set, slot))
-                for n, input_set in enumerate(input_sets)
-                for slot in inputs
-            ]
-        )
-        if self._staging.is_cuda:
-            torch.cuda.synchronize(self._staging.device)
-
     def _replayed(self, call: int, byte: int, times: ReplayTimes) -> ReplayedCall:
-        poisons = {_plain(s.name): pattern_of(byte, s) for s in self._slots() if _is_output(s)}
-        return ReplayedCall(times=times, outputs=self._outputs(call), poisons=poisons)
+        poisons = poisons_of(self._values.output_slots, byte)
+        return ReplayedCall(times=times, outputs=self._values.outputs(call), poisons=poisons)
 
-    def _slots(self) -> tuple[Slot, ...]:
-        assert self._recorded is not None
-        return self._recorded.layout.slots
-
-    def _outputs(self, call: int) -> dict[str, torch.Tensor]:
-        return {
-            _plain(s.name): self._staged(call, s).clone() for s in self._slots() if _is_output(s)
-        }
-
-    def _after(self, layout: Layout, last: InputSet) -> tuple[tuple[str, ...], tuple[Damage, ...]]:
-        """Which inputs of the last call and which guard bands changed."""
-        inputs = [slot for slot in layout.slots if slot.is_input]
-        found = [(layout.tensor(slot.name), _value(last, slot)) for slot in inputs]
-        *changed, hurt = differing([*found, layout.guards()])
-        mutated = tuple(
-            _plain(s.name) for s, differs in zip(inputs, changed, strict=True) if differs
-        )
-        return mutated, tuple(layout.damaged()) if hurt else ()
-
-    def _staged(self, call: int, slot: Slot) -> torch.Tensor:
-        """A slot's value of one call, in the staging memory."""
-        assert self._recorded is not None and self._session is not None
-        if slot.nbytes == 0:
-            return torch.empty(slot.shape, dtype=slot.dtype, device=self._staging.device)
-        begin = self._session.staging.offset(call, slot.name)
-        strides = self._recorded.strides.get(slot.name)
-        if strides is None:
-            flat = self._staging[begin : begin + slot.nbytes]
-            return flat.view(slot.dtype).view(slot.shape)
-        whole = self._staging[begin : begin + self._nbytes(slot)].view(slot.dtype)
-        return whole.as_strided(slot.shape, strides)
-
-    def _nbytes(self, slot: Slot) -> int:
-        assert self._recorded is not None
-        return next(t.nbytes for t in self._recorded.tensors if t.name == slot.name)
+    @property
+    def _values(self) -> PlacedValues:
+        assert self._placed is not None
+        return self._placed
 
 
 def witness_batches(span_ns: float) -> WitnessBatches:
@@ -318,29 +319,5 @@ def witness_batches(span_ns: float) -> WitnessBatches:
     return WitnessBatches(max(LEAST_WITNESS_CALLS, min(WITNESS_CALLS, fitting)))
 
 
-def call_bytes(recorded: RecordedCall) -> int:
-    """Staging memory of one call."""
-    return stage(recorded.tensors).call_bytes
-
-
-def pattern_of(byte: int, slot: Slot) -> int:
-    """The bit pattern of an element whose bytes are all the same."""
-    return int.from_bytes(bytes([byte]) * slot.dtype.itemsize, "little")
-
-
 def _size(memory: DeviceMemory) -> int:
     return memory.bytes.numel()
-
-
-def _value(input_set: InputSet, slot: Slot) -> torch.Tensor:
-    value = input_set.inputs[_plain(slot.name)]
-    assert isinstance(value, torch.Tensor)
-    return value
-
-
-def _plain(name: str) -> str:
-    return name.partition(":")[2]
-
-
-def _is_output(slot: Slot) -> bool:
-    return slot.name.startswith("out:")

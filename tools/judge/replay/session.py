@@ -23,6 +23,7 @@ from ...messages.runner import (
     Replay,
     ReplayCall,
     Replayed,
+    ReplaysMade,
     ReplayTimes,
 )
 from ..processes.runner_process import RunnerProcess
@@ -177,6 +178,9 @@ class ReplaySession:
         """What CUPTI delivered to the runner so far: buffers, and records of each kind."""
         self.total_ns = 0
         """What the last replays took in the runner, from the first's start to the last's end."""
+        self._count = 0
+        self._calls: dict[tuple[int, int, Flush], ReplayCall] = {}
+        """The moves of each call, by its place in the staging memory: most are made many times."""
         self.most_calls = mapped.staging_bytes // self.staging.call_bytes
         fd = _file_of(checked.blobs)
         try:
@@ -185,29 +189,44 @@ class ReplaySession:
         finally:
             os.close(fd)
 
-    def replay(
-        self,
-        poison: Sequence[int],
-        *,
-        flush: Flush = "fill",
-        held: bool = True,
-        drained: bool = True,
-    ) -> list[ReplayTimes]:
+    def replay(self, poison: Sequence[int], flushes: Sequence[Flush]) -> None:
         """Replays one call for each poison byte, with the values that lie in the staging memory.
 
+        All have been made when it returns; `times` says what they took.
+
+        Args:
+            flushes: before each of them.
+
         Raises:
-            RunnerLostError: when the runner fails, or tells fewer times than there were calls.
+            RunnerLostError: when the runner fails.
         """
         if len(poison) > self.most_calls:
             raise ValueError(f"The staging memory has room for {self.most_calls} calls")
-        calls = replay_calls(self.tensors, self.staging, self.staging_address, poison)
-        request = Replay(
-            calls=calls, flush=flush, held=held, drained=drained, scratch_byte=poison[0]
-        )
-        answer = self.runner.ask(request, Replayed, self.timeout_s)
-        self.records, times = dict(answer.records), answer.times
-        self.total_ns = answer.total_ns
-        return times if len(times) == len(poison) else [ReplayTimes()] * len(poison)
+        calls = [
+            self._call(n, byte, flush)
+            for n, (byte, flush) in enumerate(zip(poison, flushes, strict=True))
+        ]
+        request = Replay(calls=calls, scratch_byte=poison[0])
+        self.total_ns = self.runner.ask(request, ReplaysMade, self.timeout_s).total_ns
+        self._count = len(calls)
+
+    def times(self) -> list[ReplayTimes]:
+        """What the clocks saw of the calls replayed last; nothing where they tell of fewer.
+
+        Raises:
+            RunnerLostError: when the runner fails.
+        """
+        answer = self.runner.answer("replay", Replayed, self.timeout_s)
+        self.records = dict(answer.records)
+        return answer.times if len(answer.times) == self._count else [ReplayTimes()] * self._count
+
+    def _call(self, number: int, byte: int, flush: Flush) -> ReplayCall:
+        key = (number, byte, flush)
+        if key not in self._calls:
+            base = self.staging_address + number * self.staging.call_bytes
+            (made,) = replay_calls(self.tensors, self.staging, base, [byte])
+            self._calls[key] = made.model_copy(update={"flush": flush})
+        return self._calls[key]
 
 
 def alternating(wall_ns: Callable[[bool], int], count: int) -> tuple[list[float], list[float]]:

@@ -19,7 +19,6 @@ from ...messages.runner import (
     Program,
     Replay,
     ReplayCall,
-    Replayed,
     Rotate,
     Rotated,
     Sustain,
@@ -167,7 +166,7 @@ def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) ->
         RunnerLostError: when the runner fails.
     """
     request = Replay(calls=[ReplayCall()] * YARDSTICK_SPANS, program="yardstick")
-    replayed = runner.ask(request, Replayed, timeout_s)
+    replayed = runner.replayed(request, timeout_s)
     return YardstickTimes(
         tuple(times.span_ns for times in replayed.times),
         witness_in(runner, timeout_s, nodes=1, program="yardstick", batches=WitnessBatches(calls)),

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from ...messages.candidate import Called
-from ...messages.runner import Flush
 from ...schema.measurement import Objective
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..machine.clock_monitor import ClockWatch
@@ -31,6 +30,7 @@ from ..replay.wall_clock import unlike
 from ..replay.witness import SecondLook
 from ..trial_parts import TrialParts
 from .programs.trial_runners import TrialRunners
+from .programs.turns import Turn, few_turns, paired_turns, replay_in_turn
 from .recorders import RecordedProgram, launched_kernels
 from .replayed_program import ReplayedProgram
 from .samples import Samples, half_width, log_ratios, more_pairs
@@ -44,12 +44,6 @@ STAGING_SLACK = 1.25
 """Returned outputs may be spread over more memory than their elements fill."""
 DRAWN_BYTES = 6 << 30
 """Of input sets that are drawn at once, with what is expected of them."""
-FLUSHES: dict[Objective, Flush] = {
-    Objective.COLD: "fill",
-    Objective.CLEAN: "read",
-    Objective.WARM: "none",
-}
-"""What comes before each call, by the times that are taken."""
 InputSets = Callable[[], InputSet]
 
 
@@ -160,11 +154,10 @@ class SealedTiming:
             with measured("timing_clock"):
                 first, least = ours.runners[0], self._context.yardstick_ns
                 self._context.yardstick_ns = first.wait_for_clock(least)
-            self._other_families(case, ours)
+            self._beside(case, ours, theirs, sets(), watch)
             self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
             if self._objective in (Objective.CLEAN, Objective.WARM):
                 self._pairs(self._objective, case, ours, theirs, sets, watch)
-            self._beside(ours, theirs, sets())
         with measured("timing_witness"):
             differ = self._witness(ours, theirs)
         with measured("timing_sustained"):
@@ -198,19 +191,38 @@ class SealedTiming:
                 # A runner sees each set once; those of other pairs are other processes.
                 drawn = self._drawn(sets, asked, (ours, theirs))
                 asked -= len(drawn)
-                for block in range(len(ours.runners)):
+                for begin in range(0, len(drawn), staged):
+                    some = drawn[begin : begin + staged]
                     left = most - len(mine.spans_ns)
-                    for begin in range(0, min(len(drawn), left), staged):
-                        some = drawn[begin : min(begin + staged, left)]
-                        self._turn(kind, block, ours, theirs, some, turn, watch)
-                        turn += 1
-                drawn = some = ()  # freed before others are drawn
+                    turns = paired_turns(kind, (ours, theirs), some, left, turn, self._rng)
+                    self._take(kind, turns, watch)
+                    turn += len(ours.runners)
+                drawn = some = turns = ()  # freed before others are drawn
             ratios = log_ratios(mine, other)
             narrow = half_width(ratios) <= self._checks.half_width
             if narrow or time.monotonic() > self._deadline:
                 return
             more = min(more_pairs(ratios, self._checks.half_width), most - len(mine.spans_ns))
             asked = max(2, self._checks.pairs_per_block // 2, -(-more // len(ours.runners)))
+
+    def _take(self, kind: Objective, turns: Sequence[Turn], watch: ClockWatch) -> None:
+        """Takes times of a kind in each of the turns."""
+        self._cancellation.check()
+        if kind is Objective.SUSTAINED:
+            for turn in turns:
+                sets = turn.input_sets
+                times = self._passes(turn.program, turn.block, sets, len(sets))
+                turn.program.samples[kind].add_times(times, turn.block, watch.now())
+            return
+        with self._calls.times.measured("replays"):
+            replay_in_turn(turns, watch.now)
+        for turn in turns:
+            program, calls = turn.program, turn.runner.look()
+            outcomes = self._judged(program, turn.input_sets, calls)
+            for input_set, call, outcome in zip(turn.input_sets, calls, outcomes, strict=True):
+                if kind is Objective.COLD:
+                    program.note(input_set, call.times, self._rng)
+                program.samples[kind].add(outcome, turn.block, turn.at_s)
 
     def _drawn(
         self, sets: InputSets, asked: int, programs: Sequence[ReplayedProgram | None]
@@ -222,33 +234,6 @@ class SealedTiming:
         drawn = [sets()]
         most = max(1, DRAWN_BYTES // max(1, drawn[0].nbytes))
         return drawn + [sets() for _ in range(min(asked, most) - 1)]
-
-    def _turn(
-        self,
-        kind: Objective,
-        block: int,
-        ours: ReplayedProgram,
-        theirs: ReplayedProgram | None,
-        input_sets: Sequence[InputSet],
-        turn: int,
-        watch: ClockWatch,
-    ) -> None:
-        """The same inputs through both programs, the baseline first in every second turn."""
-        self._cancellation.check()
-        poison = poison_bytes(len(input_sets), self._rng.randrange(256))
-        order = [ours] if theirs is None else [ours, theirs] if turn % 2 else [theirs, ours]
-        for program in order:
-            if kind is Objective.SUSTAINED:
-                times = self._passes(program, block, input_sets, len(input_sets))
-                program.samples[kind].add_times(times, block, watch.now())
-                continue
-            with self._calls.times.measured("replays"):
-                calls = program.runners[block].replay(input_sets, poison, flush=FLUSHES[kind])
-            outcomes = self._judged(program, input_sets, calls)
-            for input_set, call, outcome in zip(input_sets, calls, outcomes, strict=True):
-                if kind is Objective.COLD:
-                    program.note(input_set, call.times, self._rng)
-                program.samples[kind].add(outcome, block, watch.now())
 
     def _judged(
         self,
@@ -287,32 +272,43 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records")
         return [outcome.claims for outcome in outcomes]
 
-    def _other_families(self, case: Case, program: ReplayedProgram) -> None:
-        """Replays a call on inputs of families that are not timed.
+    def _beside(
+        self,
+        case: Case,
+        ours: ReplayedProgram,
+        theirs: ReplayedProgram | None,
+        input_set: InputSet,
+        watch: ClockWatch,
+    ) -> None:
+        """Replays the same inputs with a warm cache, and with one that holds no dirty line.
 
-        A plan that is right for values as they are timed alone is one for show.
+        Inputs of families that are not timed come before them: a plan that is right for values as
+        they are timed alone is one for show.
 
         Raises:
             NotSealedError: when a replay is wrong.
         """
-        count = min(self._checks.families + 1, program.runners[0].most_calls)
-        families = pick_families(self._operator.families, count, self._rng)
-        if families:
-            drawn = [self._generator.generate(case, family) for family in families]
-            poison = poison_bytes(len(drawn), self._rng.randrange(256))
-            self._judged(program, drawn, program.runners[0].replay(drawn, poison))
-            program.right.forget()
-
-    def _beside(
-        self, ours: ReplayedProgram, theirs: ReplayedProgram | None, input_set: InputSet
-    ) -> None:
-        """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
-        for program in (ours, theirs):
-            for kind in (Objective.WARM, Objective.CLEAN):
-                if program is not None and kind is not self._objective:
+        each = self._checks.warm_calls + 1
+        kinds = [k for k in (Objective.WARM, Objective.CLEAN) if k is not self._objective]
+        calls = [[(input_set, kind)] * each for kind in kinds]
+        families = pick_families(self._operator.families, self._checks.families + 1, self._rng)
+        others = [[(self._generator.generate(case, f), None)] for f in families]
+        requests = [few_turns(ours, [*others, *calls], self._rng)]
+        if theirs is not None:
+            requests.append(few_turns(theirs, calls, self._rng))
+        while turns := [some.pop(0) for some in requests if some]:
+            replay_in_turn(turns, watch.now)
+            for turn in turns:
+                outcomes = self._judged(turn.program, turn.input_sets, turn.runner.look())
+                turn.program.right.forget()
+                for kind in kinds:
+                    spans = [
+                        outcome.called.span_ns
+                        for outcome, taken in zip(outcomes, turn.kinds, strict=True)
+                        if taken is kind
+                    ]
                     # The first warm one finds the cache as the flush before left it.
-                    spans = self._spans(program, input_set, FLUSHES[kind])[1:]
-                    program.samples[kind].spans_ns += spans
+                    turn.program.samples[kind].spans_ns += filter(None, spans[1:])
 
     def _back_to_back(
         self,
@@ -347,13 +343,6 @@ class SealedTiming:
         layout = program.recorded.recorded.layout
         return self._sustained.passes(program.runners[block], layout, input_sets, count)
 
-    def _spans(self, program: ReplayedProgram, input_set: InputSet, flush: Flush) -> list[int]:
-        runner = program.runners[0]
-        sets = [input_set] * min(self._checks.warm_calls + 1, runner.most_calls)
-        calls = runner.replay(sets, poison_bytes(len(sets), 0), flush=flush)
-        judged = self._judged(program, sets, calls)
-        return [one.called.span_ns for one in judged if one.called.span_ns is not None]
-
     def _witness(self, ours: ReplayedProgram, theirs: ReplayedProgram | None) -> str:
         """Bounds the mean spans by the judge's own clock; how the runners differ, in words.
 
@@ -376,7 +365,7 @@ class SealedTiming:
         runner, (chosen, reported_ns) = program.runners[0], program.chosen
         spans: list[int | None] = []
         for _ in range(REPLAYS_AGAIN):
-            calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)))
+            calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)), ["fill"])
             spans += [one.called.span_ns for one in self._judged(program, [chosen], calls)]
         again = tuple(float(span) for span in spans if span is not None)
         program.again = SecondLook(reported_ns, again, runner.witness())

@@ -19,11 +19,8 @@ from kernel_harness.tools.judge.operators.input_sets import (
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.replay import program_runner
-from kernel_harness.tools.judge.replay.program_runner import (
-    ProgramRunner,
-    pattern_of,
-    witness_batches,
-)
+from kernel_harness.tools.judge.replay.memory.placed_values import pattern_of
+from kernel_harness.tools.judge.replay.program_runner import ProgramRunner, witness_batches
 from kernel_harness.tools.judge.replay.recorded_call import RecordedCall
 from kernel_harness.tools.judge.replay.session import CallTensor, stage
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
@@ -68,11 +65,12 @@ class ScriptedSession:
     def __init__(self, recorded: RecordedCall, kernel: Kernel) -> None:
         self.staging, self.most_calls = stage(recorded.tensors), 8
         self._recorded, self._kernel = recorded, kernel
-        self.total_ns = 0
+        self.total_ns = self.made = 0
         self.arena: Any = None
         self.staged: Any = None
 
-    def replay(self, poison: list[int], *, flush: str) -> list[ReplayTimes]:
+    def replay(self, poison: list[int], flushes: list[str]) -> None:
+        self.made = len(poison)
         layout = self._recorded.layout
         flat = self.arena.memory.bytes
         for call, byte in enumerate(poison):
@@ -91,7 +89,9 @@ class ScriptedSession:
                     begin = layout.offsets[slot.name]
                     out = flat[begin : begin + slot.nbytes]
                     self._place(call, slot.name, slot.nbytes).copy_(out)
-        return [ReplayTimes(span_ns=10)] * len(poison)
+
+    def times(self) -> list[ReplayTimes]:
+        return [ReplayTimes(span_ns=10)] * self.made
 
     def _place(self, call: int, name: str, nbytes: int) -> torch.Tensor:
         begin = self.staging.offset(call, name)
@@ -134,7 +134,7 @@ def runner_of(monkeypatch):
 
 def test_every_call_has_its_own_inputs_and_outputs(runner_of):
     sets = [GENERATOR.generate(CASE) for _ in range(3)]
-    calls = runner_of(honest).replay(sets, [0xFF, 0xA5, 0x7E])
+    calls = runner_of(honest).replay(sets, [0xFF, 0xA5, 0x7E], ["fill"] * 3)
     for input_set, call in zip(sets, calls, strict=True):
         torch.testing.assert_close(
             call.outputs["y"].double(), input_set.expected["y"].double(), rtol=1e-3, atol=1e-3
@@ -144,7 +144,8 @@ def test_every_call_has_its_own_inputs_and_outputs(runner_of):
 
 
 def test_what_a_call_does_not_write_holds_its_poison(runner_of):
-    (first, second) = runner_of(nothing).replay([GENERATOR.generate(CASE)] * 2, [0xFF, 0xA5])
+    inputs = [GENERATOR.generate(CASE)] * 2
+    first, second = runner_of(nothing).replay(inputs, [0xFF, 0xA5], ["fill"] * 2)
     for call, byte in ((first, 0xFF), (second, 0xA5)):
         assert (call.outputs["row"].view(torch.uint8) == byte).all()
         assert call.poisons["row"] == int.from_bytes(bytes([byte] * 4), "little")
@@ -152,8 +153,9 @@ def test_what_a_call_does_not_write_holds_its_poison(runner_of):
 
 def test_a_changed_input_and_a_write_out_of_bounds_are_seen(runner_of):
     sets = [GENERATOR.generate(CASE) for _ in range(2)]
-    assert runner_of(changes_an_input).replay(sets, [0xFF, 0xA5])[-1].mutated == ("x",)
-    damage = runner_of(writes_too_far).replay(sets, [0xFF, 0xA5])[-1].damage
+    given = sets, [0xFF, 0xA5], ["fill"] * 2
+    assert runner_of(changes_an_input).replay(*given)[-1].mutated == ("x",)
+    damage = runner_of(writes_too_far).replay(*given)[-1].damage
     assert [(d.slot, d.side) for d in damage] == [("out:row", "after")]
 
 
@@ -168,11 +170,11 @@ class Yardsticks:
     def __init__(self, *spans: int | None) -> None:
         self.spans, self.asked = list(spans), 0
 
-    def ask(self, request: Replay, *arguments: Any) -> Replayed:
+    def replayed(self, request: Replay, timeout_s: float) -> Replayed:
         assert request.program == "yardstick"
         self.asked += 1
         span = self.spans.pop(0) if len(self.spans) > 1 else self.spans[0]
-        return Replayed(times=[ReplayTimes(span_ns=span)] * len(request.calls), total_ns=1)
+        return Replayed(times=[ReplayTimes(span_ns=span)] * len(request.calls))
 
 
 @pytest.mark.parametrize(

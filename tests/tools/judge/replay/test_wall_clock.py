@@ -37,8 +37,8 @@ class Runner:
         spent = request.calls * (FLUSH + request.with_call * (each + GAP))
         return BatchDone(enqueue_ns=1, note=self.note), spent + first * CAPTURE
 
-    def ask(self, request: Replay, *_: Any) -> Replayed:
-        return Replayed(times=[ReplayTimes(span_ns=self.told)] * len(request.calls), total_ns=1)
+    def replayed(self, request: Replay, *_: Any) -> Replayed:
+        return Replayed(times=[ReplayTimes(span_ns=self.told)] * len(request.calls))
 
 
 def of(runner: Runner) -> RunnerProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 import weakref
@@ -27,7 +28,8 @@ from kernel_harness.tools.judge.operators.operator_adapter import Case, Operator
 from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.processes.runner_process import RunnerLostError
 from kernel_harness.tools.judge.replay.launched_work import WatchedCall
-from kernel_harness.tools.judge.replay.program_runner import ReplayedCall, pattern_of
+from kernel_harness.tools.judge.replay.memory.placed_values import pattern_of
+from kernel_harness.tools.judge.replay.program_runner import ReplayedCall
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError, RecordedCall
 from kernel_harness.tools.judge.replay.rotation import NotRotatedError
 from kernel_harness.tools.judge.replay.validation import CheckedPlan
@@ -98,6 +100,9 @@ class ScriptedRunner:
     """Whether every process of a candidate is stopped."""
 
     alive: bool = True
+    placed: list[InputSet] = field(default_factory=list)
+    calls: list[ReplayedCall] = field(default_factory=list)
+    unheard: bool = False
     nbytes: int = 1 << 20
     trials: int = 0
     loads: list[RecordedCall] = field(default_factory=list)
@@ -127,16 +132,42 @@ class ScriptedRunner:
         self.witnesses += 1
         return Witness(self.least_ns + 100.0, 100.0, 0.0, 40)
 
-    def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
+    def replay(self, input_sets: Any, poison: Any, flushes: Any) -> list[ReplayedCall]:
+        self.place(input_sets)
+        self.make(poison, flushes)
+        self.hear()
+        return self.look()
+
+    def place(self, input_sets: Any) -> None:
+        assert not self.unheard, "what it wrote would be overwritten before anybody looks"
+        self.placed = input_sets
+
+    def await_placed(self) -> None:
+        pass
+
+    def make(self, poison: Any, flushes: Any) -> None:
         assert self.others_stopped
         if self.lost:
             raise RunnerLostError("replay", "it ended with status -9")
-        timed = flush == "fill" and input_sets[0].family == "typical"
-        self.seen += input_sets if timed else []
-        self.poison += poison if timed else []
-        if input_sets[0].family == "typical":
-            self.flushes.append((flush, len(input_sets)))
-        return [self._call(s, byte) for s, byte in zip(input_sets, poison, strict=True)]
+        pairs = list(zip(self.placed, poison, strict=True))
+        self.calls = [self._call(input_set, byte) for input_set, byte in pairs]
+        typical = [s.family == "typical" for s in self.placed]
+        for flush, of in itertools.groupby(
+            flush for flush, timed in zip(flushes, typical, strict=True) if timed
+        ):
+            self.flushes.append((flush, len(list(of))))
+        timed = [p for p, t, f in zip(pairs, typical, flushes, strict=True) if t and f == "fill"]
+        self.seen += [input_set for input_set, _ in timed]
+        self.poison += [byte for _, byte in timed]
+        self.unheard = True
+
+    def hear(self) -> None:
+        self.unheard = False
+
+    def look(self) -> list[ReplayedCall]:
+        assert not self.unheard
+        calls, self.placed, self.calls = self.calls, [], []
+        return calls
 
     def _call(self, input_set: InputSet, byte: int) -> ReplayedCall:
         span = self.spans.pop(0) if len(self.spans) > 1 else self.spans[0]
@@ -369,10 +400,9 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
 class Forgetful(ScriptedRunner):
     """Keeps no inputs, as a process of its own keeps none."""
 
-    def replay(self, input_sets: Any, poison: Any, *, flush: str = "fill") -> list[ReplayedCall]:
-        calls = super().replay(input_sets, poison, flush=flush)
+    def make(self, poison: Any, flushes: Any) -> None:
+        super().make(poison, flushes)
         self.seen.clear()
-        return calls
 
 
 def test_large_inputs_are_drawn_few_at_once_and_freed_before_others_are(run, monkeypatch):

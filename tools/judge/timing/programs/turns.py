@@ -1,0 +1,131 @@
+"""Replays in several runners, one after another: nothing but replays lies between two of them.
+
+All inputs lie in place before the first begins, and outputs are looked at after the last. A runner
+reads its clocks' records while the next one replays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ....messages.runner import Flush
+from ....schema.measurement import Objective
+from ...operators.input_sets import InputSet
+from ...replay.output_checks import poison_bytes
+from ...replay.program_runner import ProgramRunner
+from ..replayed_program import ReplayedProgram
+
+FLUSHES: dict[Objective, Flush] = {
+    Objective.COLD: "fill",
+    Objective.CLEAN: "read",
+    Objective.WARM: "none",
+}
+"""What comes before each call, by the times that are taken."""
+
+
+@dataclass
+class Turn:
+    """Calls that one runner replays at once.
+
+    Args:
+        block: which of the program's runners.
+        kinds: what times are taken of each call; None: of one that is only checked.
+        poison: for each, the byte that its outputs are filled with before it.
+        at_s: when they had been made, by the clock that was given.
+    """
+
+    program: ReplayedProgram
+    block: int
+    input_sets: Sequence[InputSet]
+    kinds: Sequence[Objective | None]
+    poison: Sequence[int]
+    at_s: float = 0.0
+
+    @property
+    def runner(self) -> ProgramRunner:
+        """The runner."""
+        return self.program.runners[self.block]
+
+    @property
+    def flushes(self) -> list[Flush]:
+        """What comes before each call."""
+        return [FLUSHES[kind or Objective.COLD] for kind in self.kinds]
+
+
+def replay_in_turn(turns: Sequence[Turn], now: Callable[[], float]) -> None:
+    """Has the calls replayed, turn by turn; each runner's `look` then gives what they did.
+
+    Args:
+        turns: of runners that all differ.
+
+    Raises:
+        RunnerLostError: when a runner fails.
+    """
+    for turn in turns:
+        turn.runner.place(turn.input_sets)
+    for turn in turns[:1]:
+        turn.runner.await_placed()
+    for turn in turns:
+        turn.runner.make(turn.poison, turn.flushes)
+        turn.at_s = now()
+    for turn in turns:
+        # Of all, before one's outputs are wrong: what stays unread would answer another request.
+        turn.runner.hear()
+
+
+def paired_turns(
+    kind: Objective,
+    programs: tuple[ReplayedProgram, ReplayedProgram | None],
+    input_sets: Sequence[InputSet],
+    left: int,
+    first: int,
+    rng: random.Random,
+) -> list[Turn]:
+    """The same inputs through candidate and baseline in every pair, taking turns at being first.
+
+    Args:
+        left: calls that are still to be timed.
+        first: number of the first pair.
+    """
+    ours, theirs = programs
+    turns: list[Turn] = []
+    for block in range(len(ours.runners)):
+        some = input_sets[: max(left - block * len(input_sets), 0)]
+        poison = poison_bytes(len(some), rng.randrange(256))
+        pair = [ours, theirs] if (first + block) % 2 else [theirs, ours]
+        turns += [
+            Turn(program, block, some, [kind] * len(some), poison)
+            for program in pair
+            if program is not None and some
+        ]
+    return turns
+
+
+def few_turns(
+    program: ReplayedProgram,
+    calls: Sequence[Sequence[tuple[InputSet, Objective | None]]],
+    rng: random.Random,
+) -> list[Turn]:
+    """Turns of a program's first runner, as few as it has room for.
+
+    Args:
+        calls: those of one sequence are made at once.
+    """
+    most, parts = program.runners[0].most_calls, list[list[tuple[InputSet, Objective | None]]]()
+    for some in calls:
+        if parts and len(parts[-1]) + len(some) <= most:
+            parts[-1] += some
+        elif some:
+            parts.append([*some[:most]])
+    return [
+        Turn(
+            program,
+            0,
+            [input_set for input_set, _ in part],
+            [kind for _, kind in part],
+            poison_bytes(len(part), rng.randrange(256)),
+        )
+        for part in parts
+    ]
