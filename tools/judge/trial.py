@@ -155,6 +155,7 @@ class Trial:
             session = self._processes.spawn(wait=False)
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
+            self._timing.pairs.give_launchers(session)
             session.ask(self._build)
             if not self._context.interpreted and self._plan.checks.static_targets:
                 self._static.start()

@@ -3,8 +3,10 @@
 Every candidate process has a Triton cache of its own, so each would compile each kernel again: half
 a second a kernel, times the processes of a timing. Kernels that one process of a candidate compiled
 are copied to its other processes of the same trial and to no others, since a file that a candidate
-wrote is as untrusted as the candidate. Only Triton's driver stubs, compiled by a process that ran
-nothing but a kernel of ours, are given to all.
+wrote is as untrusted as the candidate. Two things are given to all: Triton's driver stubs, compiled
+by a process that ran nothing but a kernel of ours, and launchers that an operator's own baseline
+compiled. A launcher is C that Triton writes from the types of a kernel's arguments alone; compiling
+it takes as long as the kernel.
 
 Only what Triton names as its own is copied: files of its stages, in folders named by a digest.
 Triton writes absolute paths into an entry's group file; they are rewritten. Nothing is opened
@@ -29,6 +31,7 @@ GROUP = "__grp__"
 MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
 _ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
+_LAUNCHER = re.compile(r"__triton_launcher\.[\w.-]{1,100}\.so\Z")
 _FILE = re.compile(r"[\w.-]{1,200}\.(?:json|source|ttir|ttgir|llir|ptx|cubin|so)\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -41,20 +44,12 @@ def copy_kernels(source: Path, target: Path) -> int:
     Both are folders of Triton cache entries, each a folder of files; the target must exist. What
     cannot be copied is skipped.
     """
-    copied = 0
-    paths = (str(source).encode(), str(target).encode())
-    with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
-        left = MOST_BYTES
-        for entry in sorted(os.listdir(reading)):
-            if copied >= MOST_FILES or left <= 0:
-                break
-            if not _ENTRY.match(entry):
-                continue
-            with contextlib.suppress(OSError):
-                files, spent = _copy_entry(reading, writing, entry, left, paths)
-                copied += files
-                left -= spent
-    return copied
+    return _copy(source, target, _FILE)
+
+
+def copy_launchers(source: Path, target: Path) -> int:
+    """Copies the launchers alone; returns how many were copied."""
+    return _copy(source, target, _LAUNCHER)
 
 
 def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
@@ -77,6 +72,23 @@ def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
     )
 
 
+def _copy(source: Path, target: Path, named: re.Pattern[str]) -> int:
+    copied = 0
+    paths = (str(source).encode(), str(target).encode())
+    with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
+        left = MOST_BYTES
+        for entry in sorted(os.listdir(reading)):
+            if copied >= MOST_FILES or left <= 0:
+                break
+            if not _ENTRY.match(entry):
+                continue
+            with contextlib.suppress(OSError):
+                files, spent = _copy_entry(reading, writing, entry, named, left, paths)
+                copied += files
+                left -= spent
+    return copied
+
+
 @contextlib.contextmanager
 def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
     descriptor = os.open(name, _DIRECTORY, dir_fd=within)
@@ -87,18 +99,24 @@ def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
 
 
 def _copy_entry(
-    reading: int, writing: int, entry: str, left: int, paths: tuple[bytes, bytes]
+    reading: int,
+    writing: int,
+    entry: str,
+    named: re.Pattern[str],
+    left: int,
+    paths: tuple[bytes, bytes],
 ) -> tuple[int, int]:
     owner = os.fstat(writing)
     copied = spent = 0
     with _opened(entry, reading) as source:
+        names = list(filter(named.match, os.listdir(source)[:MOST_FILES]))
+        if not names:
+            return 0, 0
         with contextlib.suppress(FileExistsError):
             os.mkdir(entry, 0o755, dir_fd=writing)
         with _opened(entry, writing) as target:
             _give(target, owner)
-            for name in os.listdir(source)[:MOST_FILES]:
-                if not _FILE.match(name):
-                    continue
+            for name in names:
                 size = _copy_file(source, target, name, owner, left - spent, paths)
                 copied += size is not None
                 spent += size or 0

@@ -4,7 +4,8 @@ Latency varies more between processes than within one (memory placement), so cal
 several pairs. They are started before the correctness checks, so that contexts and builds are ready
 by the time they are needed. Kernels compiled by one process are copied to the others with the same
 sources, within this trial: what a candidate's process wrote is given to none of a later trial. Only
-those of the operator's own baseline are kept, from processes in which nothing else ran. A process
+those of the operator's own baseline are kept, from processes in which nothing else ran; their
+launchers go to candidates, too. A process
 that cannot be used costs its pair and is noted; the candidate is not blamed.
 """
 
@@ -98,6 +99,12 @@ class ProcessPairs:
         if self._kept is not None and own is not None:
             triton_cache.copy_kernels(self._kept, own)
             self._compiling = self._compiling or session
+
+    def give_launchers(self, session: CandidateSession) -> None:
+        """Copies the launchers of the baseline's kernels to a process of the candidate."""
+        own = _cache_of(session)
+        if self._kept is not None and own is not None:
+            triton_cache.copy_launchers(self._kept, own)
 
     def save_kernels(self) -> None:
         """Saves the compiled kernels of the baseline's first process for later trials, if it can.

@@ -33,7 +33,7 @@ def test_links_and_pipes_are_left_out(tmp_path):
     (source / "linked").symlink_to(tmp_path)
     os.mkfifo(source / ENTRY / "pipe")
     assert triton_cache.copy_kernels(source, target) == 0
-    assert not list((target / ENTRY).iterdir()) and not (target / "linked").exists()
+    assert not list(target.iterdir())
 
 
 def test_a_link_in_the_target_is_not_written_through(tmp_path):
@@ -62,6 +62,18 @@ def test_a_file_that_grows_while_it_is_read_is_copied_as_long_as_it_was(tmp_path
     assert triton_cache.copy_kernels(source, target) == 1
     monkeypatch.undo()
     assert (target / ENTRY / "kernel.cubin").read_bytes() == b"code"
+
+
+def test_launchers_alone_are_copied_from_what_holds_kernels_too(tmp_path):
+    source, target = folders(tmp_path)
+    launcher = source / ENTRY[::-1] / "__triton_launcher.cpython-312-x86_64-linux-gnu.so"
+    launcher.parent.mkdir()
+    launcher.write_bytes(b"elf")
+    for name in ("kernel.cubin", "kernel.json", "cuda_utils.cpython-312-x86_64-linux-gnu.so"):
+        (source / ENTRY / name).write_bytes(b"code")
+    assert triton_cache.copy_launchers(source, target) == 1
+    assert [p.name for p in target.iterdir()] == [ENTRY[::-1]]
+    assert (target / ENTRY[::-1] / launcher.name).read_bytes() == b"elf"
 
 
 def test_what_triton_does_not_write_is_left_out(tmp_path):

@@ -212,3 +212,21 @@ def test_processes_end_where_kernels_cannot_be_saved(tmp_path):
 
 def test_closing_before_anything_was_started_does_nothing(tmp_path):
     Timing(tmp_path).pairs.close()
+
+
+LAUNCHER = "__triton_launcher.cpython-312-x86_64-linux-gnu.so"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_candidate_is_given_the_launchers_of_the_operator_s_own_baseline_alone(tmp_path, own):
+    timing = Timing(tmp_path, own_baseline=own)
+    timing.pairs.start([CASE])
+    timing.ready()
+    compiled = next(session for baseline, session in timing.started if baseline)
+    compiled.compile(THEIRS)
+    compiled.compile(OURS)
+    (compiled.triton_cache / OURS / "kernel.cubin").rename(compiled.triton_cache / OURS / LAUNCHER)
+    timing.pairs.close()
+    timing.pairs.give_launchers(timing.checked)
+    assert timing.checked.compiled() == ({OURS} if own else set())
+    assert not list(timing.checked.triton_cache.rglob("*.cubin"))
