@@ -14,7 +14,6 @@ import importlib.machinery
 import inspect
 import sys
 import sysconfig
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -28,7 +27,8 @@ from .targets import TargetPlace, place_of, put_remembering
 from .traced_function import TracedFunction
 
 LEAST_SHARE = 0.01
-"""Of the time in which calls are recorded; parts that take less are left out."""
+"""Of the time of all leaves together; parts that take less are left out. What the program does
+besides, as loading a model, tells nothing of them."""
 FUNCTIONAL = """
     linear scaled_dot_product_attention conv1d conv2d conv3d embedding layer_norm rms_norm
     group_norm batch_norm softmax log_softmax silu gelu relu glu cross_entropy interpolate
@@ -55,7 +55,6 @@ class ProgramParts:
         self._space = space
         self._share = share
         self._stack = stack
-        self._begin = time.perf_counter()
         self._recorders: dict[str, TracedFunction] = {}
         self._codes: dict[CodeType, TracedFunction] = {}
         self._of_torch: set[TracedFunction] = set()
@@ -79,12 +78,11 @@ class ProgramParts:
         finder = OwnModulesFinder(self._functions_of)
         sys.meta_path.insert(0, finder)
         self._stack.callback(sys.meta_path.remove, finder)
-        self._begin = time.perf_counter()
 
     def kept(self) -> list[TracedFunction]:
         """The leaves that took their share of the time, the longest first."""
-        least = LEAST_SHARE * (time.perf_counter() - self._begin)
-        leaves = [r for r in self._recorders.values() if r not in self._inner]
+        leaves = [r for r in self._recorders.values() if r not in self._inner and r.seconds]
+        least = LEAST_SHARE * sum(recorder.seconds for recorder in leaves)
         long = [recorder for recorder in leaves if recorder.seconds >= least]
         return sorted(long, key=lambda recorder: -recorder.seconds)
 

@@ -96,6 +96,17 @@ def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monk
     )
 
 
+def test_parts_that_are_quick_beside_loading_are_recorded(tmp_path, monkeypatch):
+    # As if the calls were nothing beside the time since the recorders were put in place.
+    monkeypatch.setattr(TracedFunction, "seconds", property(lambda r: 1e-9 * r.chosen))
+    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with trace(tmp_path / "out"):
+        importlib.import_module("traced_parts").quick(torch.ones(2, 4))
+    monkeypatch.delitem(sys.modules, "traced_parts")
+    assert "traced_parts_quick" in definitions_in(tmp_path / "out")
+
+
 def test_a_program_is_run_without_targets(tmp_path):
     (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
     (tmp_path / "program.py").write_text(
