@@ -11,12 +11,15 @@ from kernel_harness.tools.schema.flashinfer_trace import Definition
 
 LAYERS = """
 import functools
+import typing
 
 import torch
 import math
 import torch.nn.functional as F
 
 EPS = 1e-6
+SIZE = 4
+Size = typing.Any
 
 
 def _scale(x):
@@ -37,6 +40,10 @@ def listed(x):
 
 def narrow(x):
     return torch.log((x - 99.9) * (100.1 - x))
+
+
+def sized(x: "Tensor", factor: Size = SIZE) -> Size:
+    return x * factor
 
 
 def odd(x, sizes=()):

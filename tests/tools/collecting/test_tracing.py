@@ -12,6 +12,7 @@ import torch
 
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from .conftest import definition_in
@@ -50,6 +51,19 @@ def test_what_a_comprehension_names_is_carried(layers, tmp_path):
     scope: dict = {}
     exec(definition_in(tmp_path / "out").reference, scope)
     assert torch.equal(scope["run"](x), expected)
+
+
+def test_a_reference_stands_without_the_names_of_annotations(layers, tmp_path):
+    x = torch.randn(3, 4)
+    with trace(tmp_path / "out", ["traced_layers.sized", "torch.nn.Linear"]):
+        layers.sized(x)
+        torch.nn.Linear(4, 2).requires_grad_(False)(x)
+    for file in (tmp_path / "out" / "definitions").rglob("*.json"):
+        text = Definition.model_validate_json(file.read_bytes()).reference
+        # As a file of its own, which inherits nothing of ours.
+        scope: dict = {"__name__": "alone"}
+        exec(compile(text, "reference.py", "exec", dont_inherit=True), scope)
+        assert scope["run"](x, *([4] if "factor" in text else [x[:2], x[0, :2]])).shape[0] == 3
 
 
 def test_integer_tensors_are_kept_as_they_were_within_a_bound(layers, tmp_path):

@@ -57,7 +57,7 @@ def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str,
     if why is not None:
         call = f"    raise NotImplementedError({f'write what {name} computes: {why}'!r})"
     run = f"def run({', '.join(parameters)}):\n{call}\n"
-    return "\n\n".join(part for part in ("import torch", body, run) if part), why
+    return _whole("import torch", body, run), why
 
 
 def _of_module(
@@ -80,7 +80,15 @@ def _of_module(
     if why is not None:
         call = f"    raise NotImplementedError({f'write what the module computes: {why}'!r})"
     run = f"def run({', '.join(inputs)}):\n{call}\n"
-    return "\n\n".join(part for part in ("import types\n\nimport torch", body, run) if part), why
+    return _whole("import types\n\nimport torch", body, run), why
+
+
+def _whole(*parts: str) -> str:
+    """The parts as one text, in which annotations name nothing: their names are not carried."""
+    text = "\n\n".join(part for part in parts if part)
+    nodes = list(ast.walk(ast.parse(text)))
+    annotated = any(getattr(node, key, None) for node in nodes for key in ("annotation", "returns"))
+    return f"from __future__ import annotations\n\n{text}" if annotated else text
 
 
 def _read_of_self(forward: FunctionType) -> set[str]:
@@ -106,9 +114,16 @@ def _passed(parameters: Sequence[str], constants: Mapping[str, Any]) -> str:
 
 
 def _globals_of(function: FunctionType) -> dict[str, Any]:
-    """What a function's code names of its module, within comprehensions and functions in it too."""
+    """What a function's code names of its module, within comprehensions and functions in it too.
+
+    And what its defaults name, which is looked up where it is defined.
+    """
     codes = [function.__code__]
-    named: dict[str, None] = {}
+    tree = ast.parse(_source(function)).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    defaults = [*tree.args.defaults, *(d for d in tree.args.kw_defaults if d is not None)]
+    names = (node for default in defaults for node in ast.walk(default))
+    named: dict[str, None] = {node.id: None for node in names if isinstance(node, ast.Name)}
     for code in codes:
         named |= dict.fromkeys(code.co_names)
         codes += [one for one in code.co_consts if isinstance(one, CodeType)]
@@ -134,5 +149,10 @@ def _carried(function: FunctionType, seen: set[str]) -> Iterable[str]:
             yield f"from {value.__module__} import {value.__name__} as {name}"
         else:
             raise NotCarriedError(f"{function.__name__} names {name}")
+    yield _source(function)
+
+
+def _source(function: FunctionType) -> str:
+    """A function's code without decorators, which name what is not carried."""
     source = textwrap.dedent(inspect.getsource(function)).rstrip()
-    yield source[source.index("def ") :]  # decorators name what is not carried
+    return source[source.index("def ") :]
