@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -24,6 +23,7 @@ import torch
 from ...errors import DatasetError
 from ...workloads.operators import load_anew
 from ...workloads.policy import Policy
+from ..numerics.torch_settings import settings_kept
 from ..philox.generator import PhiloxGenerator, TorchGenerator
 
 P = ParamSpec("P")
@@ -50,13 +50,21 @@ class _OverdueError(BaseException):
     """Raised inside the call; no `except Exception` of an operator's holds it."""
 
 
-def bounded(call: Callable[P, R], limit_s: float) -> Callable[P, R]:
-    """The same call, which raises `StoppedError` where it would exit, or has taken too long."""
+def bounded(
+    call: Callable[P, R], limit_s: float, dtype: torch.dtype | None = None
+) -> Callable[P, R]:
+    """The same call, which raises `StoppedError` where it would exit, or has taken too long.
+
+    What it sets in torch is set back when it returns.
+
+    Args:
+        dtype: the default one for it, where another is meant.
+    """
 
     @functools.wraps(call)
     def called(*positional: P.args, **named: P.kwargs) -> R:
         try:
-            with _alarm(limit_s):
+            with settings_kept(dtype), _alarm(limit_s):
                 return call(*positional, **named)
         except _OverdueError:
             raise StoppedError(f"it had not returned after {limit_s:g} s", _OVERDUE) from None
@@ -67,15 +75,21 @@ def bounded(call: Callable[P, R], limit_s: float) -> Callable[P, R]:
 
 
 class OperatorModule:
-    """A Python file of an operator's folder, whose functions are bounded."""
+    """A Python file of an operator's folder, whose functions are bounded.
 
-    def __init__(self, module: ModuleType, limit_s: float) -> None:
-        self._module = module
+    The default dtype that the file sets while it is loaded is that of its functions, and of no
+    others.
+    """
+
+    def __init__(self, path: Path, limit_s: float) -> None:
         self._limit_s = limit_s
+        with settings_kept():
+            self._module = load_anew(path)
+            self._dtype = torch.get_default_dtype()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
-        return bounded(value, self._limit_s) if callable(value) else value
+        return bounded(value, self._limit_s, self._dtype) if callable(value) else value
 
 
 def stamp(folder: Path | None) -> str:
@@ -87,7 +101,7 @@ def stamp(folder: Path | None) -> str:
 def loaded(folder: Path | None, file: str, limit_s: float) -> OperatorModule | None:
     """A module of the folder, its calls bounded; None where there is none of that name."""
     path = folder / file if folder else None
-    return OperatorModule(load_anew(path), limit_s) if path and path.is_file() else None
+    return OperatorModule(path, limit_s) if path and path.is_file() else None
 
 
 def asks_philox(inputs: OperatorModule) -> bool:

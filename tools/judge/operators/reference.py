@@ -100,7 +100,7 @@ class Reference:
         linecache.cache[self._file] = (len(source), None, source.splitlines(True), self._file)
         namespace: dict[str, Any] = {"__name__": self._file.strip("<>").replace(" ", "_")}
         exec(compile(source, self._file, "exec"), namespace)
-        return bounded(namespace["run"], self._limit_s)
+        return bounded(namespace["run"], self._limit_s, torch.get_default_dtype())
 
     def _fault(self, error: Exception, axes: Mapping[str, int], *, shown: bool) -> DatasetError:
         frames = traceback.extract_tb(error.__traceback__)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.errors import DatasetError
-from kernel_harness.tools.judge.operators.folder_code import StoppedError, bounded
+from kernel_harness.tools.judge.operators.folder_code import StoppedError, bounded, loaded
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Workload
 
@@ -160,3 +160,33 @@ def test_families_that_are_not_drawn_or_may_not_rank_are_refused(tmp_path, famil
     with pytest.raises(DatasetError, match=words) as caught:
         offering(tmp_path, families, asked)
     assert caught.value.remedy
+
+
+GENERATE = """
+    return {"x": torch.ones(axes["m"], 4).to(torch.float32) / 3, "s": torch.get_default_dtype()}
+"""
+
+
+def test_what_a_file_sets_in_torch_is_for_itself_alone(tmp_path) -> None:
+    head = "import torch\ntorch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)\n"
+    (tmp_path / "inputs.py").write_text(f"{head}{FILES['inputs.py']}{GENERATE}")
+    seen = loaded(tmp_path, "inputs.py", LIMIT_S)
+    assert seen is not None
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+    given = {"structure": None, "scalars": {}, "generator": None, "device": CPU, "family": ""}
+    assert seen.generate({"m": 2}, **given)["s"] is torch.float64
+    assert torch.get_default_dtype() is torch.float32
+
+
+def test_what_a_reference_sets_in_torch_is_for_itself_alone() -> None:
+    source = (
+        "import torch\ntorch.set_default_dtype(torch.float64)\n\n\ndef run(x, s):\n"
+        "    torch.set_num_threads(1)\n    return x * torch.tensor(s).to(x.dtype), \n"
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        used(OperatorAdapter(generic_definition(reference=source)))
+        assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, 2)
+    finally:
+        torch.set_num_threads(threads)
