@@ -20,14 +20,19 @@ PAGE_S = 1.0
 
 
 class SearchView:
-    """A terminal's view, redrawn in place; elsewhere a line for each round that ends."""
+    """A terminal's view, redrawn in place; elsewhere a line for each round that ends.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: show nothing but the page, for a command whose answer programs read.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._live: Live | None = None
         self._written, self._shown = 0.0, 0
 
     def __enter__(self) -> SearchView:
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not self._quiet:
             from rich.live import Live
 
             self._live = Live(refresh_per_second=2, transient=True)
@@ -44,6 +49,8 @@ class SearchView:
         if now - self._written >= PAGE_S or state.ended is not None:
             write_page(parts.folder.page, state, now, parts.activity)
             self._written = now
+        if self._quiet:
+            return
         if self._live is not None:
             from rich.text import Text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,18 +56,20 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
     if arguments.operator == STATUS:
-        return _status(harness, arguments.search)
+        return _status(harness, arguments.search, as_json=arguments.json)
     if arguments.operator == STOP:
         return _stop(harness, arguments.search)
     if arguments.dry_run:
         return _dry_run(harness, arguments)
     search = _run(harness, arguments)
     from ....tools.agents.lessons.draft import lesson_draft
-    from .words import search_lines
+    from .words import search_data, search_lines
 
     definition, folder = search.state.options.definition, search.parts.folder
     draft = folder.path / "lessons.md"
     draft.write_text(lesson_draft(harness.archive, definition), encoding="utf-8")
+    if arguments.json:
+        return json.dumps(search_data(search.state))
     return "\n".join(
         [
             *search_lines(search.state, time.time()),
@@ -94,16 +97,18 @@ def _ledger(harness: Harness, name: str | None, definition: str = "") -> SearchL
     return found[0]
 
 
-def _status(harness: Harness, name: str | None) -> str:
+def _status(harness: Harness, name: str | None, *, as_json: bool) -> str:
     from ....tools.agents.records.state import state_of
     from ....tools.agents.searches.search_folder import SearchFolder, searches_dir
-    from .words import search_lines
+    from .words import search_data, search_lines
 
     ledger = _ledger(harness, name)
     state = state_of(ledger.events())
     assert state is not None
     folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
     running = folder.is_running()
+    if as_json:
+        return json.dumps({**search_data(state), "running": running})
     lines = search_lines(state, time.time() if running else state.last_at)
     if running:
         lines.append(f"It runs now. Page: {folder.page}")
@@ -193,7 +198,7 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
                 failure.append(error)
             await harness.aclose()
 
-    with SearchView() as view:
+    with SearchView(quiet=arguments.json) as view:
         anyio.run(whole, view)
     if failure:
         raise failure[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ....tools.agents.records.events import RoundEnded
@@ -41,6 +41,28 @@ def search_lines(
     if state.ended is not None:
         lines.append(f"Ended: {state.ended.reason}.")
     return [line for line in lines if line]
+
+
+def search_data(state: SearchState) -> dict[str, Any]:
+    """The search as plain data: what it was asked for, its rounds, the best, what it used."""
+    best, start = state.best, state.start
+    return {
+        "search_id": state.began.search_id,
+        "agent": state.began.agent,
+        "options": state.options.model_dump(mode="json", exclude_none=True),
+        "active_seconds": state.active_seconds,
+        "start": start.model_dump(mode="json") if start else None,
+        "best": best.best if best else None,
+        "best_us": best.best_us if best else None,
+        "best_speedup": best.best_speedup if best else None,
+        "best_floor_percent": best.best_floor_percent if best else None,
+        "best_round": best.number if best else None,
+        "spent": state.spent.model_dump(mode="json"),
+        "rounds": [ended.model_dump(mode="json") for ended in state.finished],
+        "under_way": [round_.began.number for round_ in state.under_way],
+        "lessons": state.lessons,
+        "ended": state.ended.reason if state.ended else None,
+    }
 
 
 def round_line(ended: RoundEnded) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,9 @@ def test_a_search_is_run_shown_and_gone_on_with(folders: Path, capsys):
     assert cli.run(["optimize", "status"]) == 0
     said = capsys.readouterr().out
     assert "Rounds: 1 of 1" in said and "It runs now" not in said
+    assert cli.run(["optimize", "status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["running"], told["best"], told["rounds"][0]["end"]) == (False, None, "nothing")
     assert cli.run(["optimize", "stop"]) == 0
     assert "does not run" in capsys.readouterr().out
     (draft,) = folders.glob("data/searches/*/lessons.md")
