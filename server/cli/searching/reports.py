@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
+    from ....tools.agents.comparison.compared import Trait
     from ....tools.agents.records.state import SearchState
     from ....tools.harness import Harness
 
@@ -24,6 +26,12 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
         "searches",
         nargs="*",
         help="ids, or NAME=id,id for repeats under one name; all, by what they were asked for",
+    )
+    compare.add_argument(
+        "--by", help="what groups differ in: some of agent,policy,roles,start,operator"
+    )
+    compare.add_argument(
+        "--picture", type=Path, help="draw how far they were, with intervals: .svg, .png or .pdf"
     )
     lessons = command("lessons", "a draft of what an operator's searches taught, for you", _lessons)
     lessons.add_argument("operator", help="a definition, or a unique part of its name")
@@ -54,30 +62,51 @@ def _every_state(harness: Harness) -> list[SearchState]:
 
 
 def _compare(harness: Harness, arguments: argparse.Namespace) -> str:
-    from ....tools.agents.comparison.compared import figures_of, grouped
+    from ....tools.agents.comparison.compared import CONFIGURATION, figures_of, grouped
+    from ....tools.agents.comparison.course_plot import draw_courses
     from ....tools.agents.comparison.tables import comparison_data, comparison_lines
     from ....tools.errors import RequestError
 
+    by = _traits(arguments.by) if arguments.by else CONFIGURATION
     if arguments.searches:
-        groups = _named(harness, arguments.searches)
+        groups = _named(harness, arguments.searches, by)
     else:
-        groups = grouped(_every_state(harness))
+        groups = grouped(_every_state(harness), by)
     if not groups:
         raise RequestError(
             "There is no search to compare", remedy="`kernel-harness optimize` runs some."
         )
     figures = [figures_of(name, states) for name, states in groups.items()]
+    if arguments.picture is not None:
+        draw_courses(groups, arguments.picture)
     if arguments.json:
         return json.dumps(comparison_data(figures))
-    return "\n".join(comparison_lines(figures))
+    drawn = [f"Drawn: {arguments.picture}"] if arguments.picture is not None else []
+    return "\n".join([*comparison_lines(figures), *drawn])
 
 
-def _named(harness: Harness, words: list[str]) -> dict[str, list[SearchState]]:
+def _traits(text: str) -> tuple[Trait, ...]:
+    """What groups are to differ in.
+
+    Raises:
+        RequestError: for a word that names nothing that searches may differ in.
+    """
+    from ....tools.agents.comparison.compared import Trait
+    from ....tools.errors import unknown_name
+
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in list(Trait):
+            raise unknown_name("trait of searches", name, list(Trait))
+    return tuple(Trait(name) for name in names)
+
+
+def _named(harness: Harness, words: list[str], by: Sequence[Trait]) -> dict[str, list[SearchState]]:
     from ....tools.agents.comparison.compared import grouped
 
     groups: dict[str, list[SearchState]] = {}
     plain = [_state(harness, word) for word in words if "=" not in word]
-    for name, states in grouped(plain).items():
+    for name, states in grouped(plain, by).items():
         groups.setdefault(name, []).extend(states)
     for word in words:
         name, _, ids = word.partition("=")

@@ -11,7 +11,9 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from ..records.options import SearchOptions
 from ..records.spending import Spending
 from ..records.state import SearchState
 from .course import CourseAxis, CoursePoint, course_of, speedup_at
@@ -69,18 +71,43 @@ class GroupFigures:
     points: Sequence[ReadPoint] = field(default_factory=tuple)
 
 
-def configuration(state: SearchState) -> str:
+class Trait(StrEnum):
+    """What searches may differ in."""
+
+    AGENT = "agent"
+    """The whole command, with its model."""
+    POLICY = "policy"
+    ROLES = "roles"
+    START = "start"
+    OPERATOR = "operator"
+
+
+CONFIGURATION = (Trait.AGENT, Trait.POLICY, Trait.ROLES, Trait.START)
+
+
+def configuration(state: SearchState, by: Sequence[Trait] = CONFIGURATION) -> str:
     """What the repeats of one configuration have in common, in a line."""
     options = state.options
-    roles = ",".join(options.roles)
-    return f"{state.began.agent} {options.policy} {roles}"
+    start = f"from {options.start}"
+    if by == CONFIGURATION and options.start == SearchOptions.model_fields["start"].default:
+        start = ""
+    words = {
+        Trait.AGENT: options.agent,
+        Trait.POLICY: options.policy,
+        Trait.ROLES: ",".join(options.roles),
+        Trait.START: start,
+        Trait.OPERATOR: options.definition,
+    }
+    return " ".join(filter(None, (words[trait] for trait in by)))
 
 
-def grouped(states: Iterable[SearchState]) -> dict[str, list[SearchState]]:
-    """Searches by their configuration, in the order in which they are named."""
+def grouped(
+    states: Iterable[SearchState], by: Sequence[Trait] = CONFIGURATION
+) -> dict[str, list[SearchState]]:
+    """Searches by what they have in common, in the order in which they are named."""
     groups: dict[str, list[SearchState]] = {}
     for state in states:
-        groups.setdefault(configuration(state), []).append(state)
+        groups.setdefault(configuration(state, by), []).append(state)
     return groups
 
 

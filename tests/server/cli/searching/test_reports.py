@@ -66,6 +66,18 @@ def test_searches_are_compared_all_or_by_name(data: Path, capsys: pytest.Capture
     assert "could be any of" in capsys.readouterr().err
 
 
+def test_a_comparison_is_by_what_is_asked_for_and_drawn(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
+    picture = data / "courses.svg"
+    assert cli.run(["compare", "--by", "policy", "--picture", str(picture)]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[1].startswith("epsilon_greedy") and f"Drawn: {picture}" in said
+    assert "<!-- epsilon_greedy (3) -->" in picture.read_text()
+    assert cli.run(["compare", "--by", "colour"]) == 2
+    assert "Unknown trait of searches" in capsys.readouterr().err
+
+
 def test_a_draft_is_written_to_a_file(data: Path, capsys: pytest.CaptureFixture[str]):
     out = data / "draft.md"
     assert cli.run(["lessons", "rmsnorm", "--out", str(out)]) == 0

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.agents.clients.usage import Usage
-from kernel_harness.tools.agents.comparison.compared import figures_of, grouped, mean_interval
+from kernel_harness.tools.agents.comparison.compared import (
+    Trait,
+    figures_of,
+    grouped,
+    mean_interval,
+)
 from kernel_harness.tools.agents.comparison.course import (
     CourseAxis,
     course_of,
@@ -30,10 +35,16 @@ from tests.tools.agents.unattended import searched, stub
 
 
 def search(
-    *gains: float | None, policy: str = "best_first", cost: float | None = 0.5
+    *gains: float | None,
+    policy: str = "best_first",
+    cost: float | None = 0.5,
+    agent: str = "claude -p",
+    start: str = "baseline",
 ) -> SearchState:
     """A search whose rounds gained so much over the start; None: a wrong program."""
-    options = SearchOptions(definition="d", agent="claude -p", policy=policy, rounds=len(gains))
+    options = SearchOptions(
+        definition="d", agent=agent, policy=policy, rounds=len(gains), start=start
+    )
     events: list[SearchEvent] = [
         SearchBegan(at=0, search_id="s", options=options, agent="claude", version="0"),
         StartJudged(at=10, candidate="a" * 12, start_us=12.0, spent=Spending(device_seconds=5.0)),
@@ -99,10 +110,20 @@ def test_searches_are_grouped_by_what_they_were_asked_for():
     assert [len(states) for states in groups.values()] == [2, 1]
     figures = [figures_of(name, states) for name, states in groups.items()]
     lines = comparison_lines(figures)
-    assert lines[1].startswith("claude best_first single") and "1.6x (1.5-1.7)" in lines[1]
+    assert lines[1].startswith("claude -p best_first single") and "1.6x (1.5-1.7)" in lines[1]
     assert any(line.startswith("US dollars") for line in lines)
     data = comparison_data(figures)
     assert data[0]["speedup"]["count"] == 2 and data[0]["points"][0]["axis"] == "rounds"
+
+
+def test_models_and_starts_of_an_agent_are_told_apart_and_groups_are_by_what_is_asked():
+    small, large = (search(1.5, agent=f"claude -p --model {name}") for name in ("s", "l"))
+    other = search(1.5, start="template")
+    assert list(grouped([small, large, other])) == [
+        *("claude -p --model s best_first single", "claude -p --model l best_first single"),
+        "claude -p best_first single from template",
+    ]
+    assert [len(g) for g in grouped([small, large, other], [Trait.POLICY]).values()] == [3]
 
 
 def test_what_nobody_reported_costs_nothing_that_is_said():
