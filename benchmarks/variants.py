@@ -33,7 +33,7 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings, load_settings
-from kernel_harness.tools.tuning.halving import RaceTime, race
+from kernel_harness.tools.tuning.race.halving import RaceTime, race
 from kernel_harness.tools.tuning.service import TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
 

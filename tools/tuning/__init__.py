@@ -6,8 +6,7 @@ python_constants  where Python sources hold a constant: assignments, tables, lau
 macros            where CUDA and C++ sources hold a constant: macros and constexpr
 variants          the variants that a call asks for, each a solution
 pruning           what compiling shows that need not be run
-halving           successive halving: who is measured again, and who is not
-races             a race of variants on a device, by evaluations
+race/             a race of variants on a device: short runs that rank them
 compiling         many static evaluations at once
 service           variants evaluated: compiled, thinned out, raced, the winners judged
 """

@@ -25,9 +25,9 @@ from ..schema.evaluation import UNDECIDED, UNFAILED, Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Definition, Language
 from ..workloads.regimes import Regime, sample_shapes
 from .compiling import compile_together
-from .halving import Course, RaceTime
 from .pruning import pruned
-from .races import NO_LIMIT_S, DeviceRace
+from .race.halving import Course, RaceTime
+from .race.races import NO_LIMIT_S, DeviceRace
 from .variants import Variant
 
 COMPILED_FIRST = 24

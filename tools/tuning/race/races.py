@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..evaluation.plan import CHECKS, EvaluationRequest
-from ..evaluation.service import EvaluationService
-from ..messages.judge import Checks
-from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import UNFAILED, Evaluation, Scope
-from ..workloads.regimes import Regime
+from ...evaluation.plan import CHECKS, EvaluationRequest
+from ...evaluation.service import EvaluationService
+from ...messages.judge import Checks
+from ...progress import OnProgress, ignore_progress
+from ...schema.evaluation import UNFAILED, Evaluation, Scope
+from ...workloads.regimes import Regime
+from ..variants import Variant
 from .halving import Course, RaceTime, race
-from .variants import Variant
 
 NO_LIMIT_S = 86_400.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from kernel_harness.tools.tuning.halving import CALLS, Course, RaceTime, race
+from kernel_harness.tools.tuning.race.halving import CALLS, Course, RaceTime, race
 
 
 def raced(

@@ -1,0 +1,5 @@
+"""A race of variants on a device: short runs that rank them before any is judged.
+
+halving  successive halving: who is measured again, and who is not
+races    a race of variants on a device, by evaluations
+"""
