@@ -278,12 +278,26 @@ class _Tuning:
             if result.state is VariantState.PASSED:
                 timed = bool(result.times)
                 result.state = VariantState.SLOWER if timed else VariantState.UNDECIDED
+        self._note_foretold(course)
         winners = await self._judge_winners(course, regimes)
         judged = [result.judged for result in self._results.values() if result.judged]
         trials = [found.evaluation_id for found in judged if found.status in UNFAILED]
         definition = self._base.operator.definition
         dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
         return self._tuned(regimes=regimes, winners=winners, dispatch=dispatch, runs=race.runs)
+
+    def _note_foretold(self, course: Course) -> None:
+        """Leaves out the variants that were not run, and says why."""
+        for name, ratio in course.foretold.items():
+            result = self._results[name]
+            result.state = VariantState.PRUNED
+            result.words = f"not run: foretold to take {ratio:.2f} times the fastest's or more"
+        if course.foretold:
+            self._notes.append(
+                f"{len(course.foretold)} variants were not run: the times of others that share "
+                f"their values foretell at least {min(course.foretold.values()):.2f} times the "
+                "fastest's. A call that names fewer values runs them."
+            )
 
     def _regimes(self) -> list[Regime]:
         latencies = self._evaluations.latencies.of_one_program(self._base.operator.name)

@@ -1,5 +1,6 @@
 """A race of variants on a device: short runs that rank them before any is judged.
 
-halving  successive halving: who is measured again, and who is not
-races    a race of variants on a device, by evaluations
+main_effects  times foretold from those of variants that share values
+halving       successive halving: who is measured again, and who is not
+races         a race of variants on a device, by evaluations
 """

@@ -58,7 +58,8 @@ class DeviceRace:
             evaluation = await self._evaluated(by_name[name], [uuids[n] for n in names], calls)
             return times_of(evaluation, {uuids[n]: n for n in names})
 
-        return await race(list(by_name), list(uuids), measure)
+        values = {variant.name: variant.values for variant in variants}
+        return await race(list(by_name), list(uuids), measure, values=values)
 
     async def _evaluated(self, variant: Variant, uuids: Sequence[str], calls: int) -> Evaluation:
         request = replace(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 from kernel_harness.tools.tuning.race.halving import CALLS, Course, RaceTime, race
 
 
 def raced(
-    truth: dict[str, dict[str, float]], noise: float = 0.0, failing: tuple[str, ...] = ()
+    truth: dict[str, dict[str, float]],
+    noise: float = 0.0,
+    failing: tuple[str, ...] = (),
+    values: dict[str, dict[str, int]] | None = None,
 ) -> tuple[Course, dict[str, int]]:
     """A race of contestants with these times, and the calls that each was measured with."""
     rng = random.Random(7)
@@ -24,7 +28,7 @@ def raced(
         return {r: RaceTime(t, t * (1 - spread), t * (1 + spread)) for r, t in times.items()}
 
     regimes = list(dict.fromkeys(r for times in truth.values() for r in times))
-    return asyncio.run(race(list(truth), regimes, measure)), calls_of
+    return asyncio.run(race(list(truth), regimes, measure, values=values)), calls_of
 
 
 def test_a_planted_optimum_of_two_hundred_is_found_with_few_calls():
@@ -73,3 +77,65 @@ def test_when_all_fail_or_none_is_there_the_race_ends():
 def test_one_without_a_time_in_a_regime_goes_on_in_the_others():
     course, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0, "s": 1.0}, "c": {"r": 3.0, "s": 2.0}})
     assert course.ranking("s") == ["b", "c"] and course.ranking("r")[0] == "a"
+
+
+def test_who_is_clearly_behind_is_not_measured_again():
+    course, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0}, "c": {"r": 1.02}, "d": {"r": 3.0}})
+    assert course.rungs == {"a": {"r": 2}, "c": {"r": 2}, "b": {"r": 1}, "d": {"r": 1}}
+    alone, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0}})
+    assert alone.measured == 2, "the fastest stands alone"
+
+
+def grid(*counts: int) -> dict[str, dict[str, int]]:
+    """Values of a grid of constants, by a name of each."""
+    found = itertools.product(*map(range, counts))
+    return {str(point): {f"C{n}": value for n, value in enumerate(point)} for point in found}
+
+
+def test_who_is_foretold_to_be_far_from_the_fastest_is_not_measured():
+    values = grid(10, 10, 2)
+    truth = {
+        name: {
+            "small": 2.2 + 0.3 * abs(p["C0"] - 3) + 0.16 * abs(p["C1"] - 4) + 0.1 * p["C2"],
+            "large": 9.0 + 2.0 * abs(p["C0"] - 7) + 0.9 * abs(p["C1"] - 1) + 0.4 * p["C2"],
+        }
+        for name, p in values.items()
+    }
+    for noise in (0.0, 0.03):
+        course, calls_of = raced(truth, noise, values=values)
+        assert course.ranking("small")[0] == "(3, 4, 0)"
+        assert course.ranking("large")[0] == "(7, 1, 0)"
+        assert len(calls_of) < 130 and calls_of.keys().isdisjoint(course.foretold)
+        assert {*calls_of, *course.foretold} == set(truth)
+        fastest = {regime: min(t[regime] for t in truth.values()) for regime in ("small", "large")}
+        for name in course.foretold:
+            assert all(truth[name][r] > 1.2 * us for r, us in fastest.items()), name
+
+
+def test_where_constants_act_on_one_another_few_are_left_out_and_the_fastest_is_found():
+    values = grid(12, 12)
+    truth = {
+        name: {"r": 1.0 + ((p["C0"] + p["C1"]) % 12) / 4 + (p["C0"] * p["C1"]) % 5}
+        for name, p in values.items()
+    }
+    course, calls_of = raced(truth, values=values)
+    best = min(truth, key=lambda name: truth[name]["r"])
+    assert truth[course.ranking("r")[0]] == truth[best]
+    assert len(calls_of) > 0.8 * len(truth)
+
+
+def test_few_contestants_and_those_without_shared_values_are_all_measured():
+    few = grid(6, 10)
+    course, calls_of = raced({n: {"r": 1.0 + p["C0"]} for n, p in few.items()}, values=few)
+    assert set(calls_of) == set(few) and not course.foretold
+    alone = {f"v{n}": {"C0": n} for n in range(100)}
+    course, calls_of = raced({n: {"r": 1.0 + p["C0"]} for n, p in alone.items()}, values=alone)
+    assert set(calls_of) == set(alone) and not course.foretold
+
+
+def test_a_value_that_always_fails_costs_no_one_else_the_race():
+    values = grid(10, 10)
+    truth = {n: {"r": 1.0 + 0.2 * p["C0"] + 0.1 * abs(p["C1"] - 5)} for n, p in values.items()}
+    failing = tuple(name for name, p in values.items() if p["C1"] == 4)
+    course, _ = raced(truth, failing=failing, values=values)
+    assert course.ranking("r")[0] == "(0, 5)" and course.out <= set(failing)
