@@ -9,7 +9,7 @@ from pydantic import Field
 from ...tools.progress import OnProgress
 from ..answers.tuning import VariantsAnswer, variants_answer
 from ..requests.context import Call, background_of, harness_of, in_thread, made_by_of, progress_to
-from .fields import WaitSeconds
+from .fields import InputFamily, WaitSeconds
 
 if TYPE_CHECKING:
     from ...tools.tuning.service import Tuned
@@ -37,6 +37,7 @@ async def evaluate_variants(
         str | None, Field(description="As in evaluate_kernel, for winners.")
     ] = None,
     targets: Annotated[list[str] | None, Field(description="As in evaluate_kernel.")] = None,
+    input_family: InputFamily = None,
     interpret: Annotated[
         bool, Field(description="Without a GPU, judge each in the interpreter.")
     ] = False,
@@ -59,6 +60,7 @@ async def evaluate_variants(
         scope=scope,
         compare_to=compare_to,
         targets=targets,
+        input_family=input_family,
         made_by=made_by_of(ctx, None),
     )
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -33,6 +34,8 @@ NAMES = re.compile(rf"{re.escape(JOB_FILE)}|{OPERATORS}(?:/{_PART}){{2,8}}")
 class BatchEntry(RecordModel):
     """One evaluation that is asked for."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("input_family",)
+
     solution: str = Field(description="Content hash, among the job's solutions.")
     name: str
     baseline: str | None = Field(default=None, description="Likewise; None: it is timed alone.")
@@ -43,6 +46,7 @@ class BatchEntry(RecordModel):
     only: list[str] = Field(default_factory=list, description="Workloads; all of the scope if none")
     targets: list[str] = Field(default_factory=list)
     objective: Objective | None = None
+    input_family: str = Field(default="", description="That is timed; empty: the one that ranks.")
     started_from: str | None = None
     plan: str | None = None
     made_by: MadeBy = NOBODY

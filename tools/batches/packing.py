@@ -35,6 +35,7 @@ class BatchContents:
         folders: each a solution's folder, or a folder of such: a sweep.
         candidates: ids of candidates or trials of the archive.
         compare_to: as for an evaluation; the operator's baseline if None.
+        input_family: of the inputs that are timed; the one that ranks if None.
         profile: also profile what passes.
         calibrate: also measure the device's rates and noise first.
     """
@@ -46,6 +47,7 @@ class BatchContents:
     compare_to: str | None = None
     profile: bool = False
     calibrate: bool = False
+    input_family: str | None = None
 
 
 def pack(harness: Harness, packing: BatchContents, file: Path) -> BatchJob:
@@ -81,7 +83,11 @@ def pack(harness: Harness, packing: BatchContents, file: Path) -> BatchJob:
 
 
 def _requests(harness: Harness, packing: BatchContents) -> Iterator[EvaluationRequest]:
-    asked = {"scope": packing.scope, "compare_to": packing.compare_to}
+    asked = {
+        "scope": packing.scope,
+        "compare_to": packing.compare_to,
+        "input_family": packing.input_family,
+    }
     for workspace in packing.workspaces:
         yield harness.lookup.evaluation_request(workspace=workspace, **asked)
     for folder in packing.folders:
@@ -126,6 +132,7 @@ def _entry(request: EvaluationRequest, baselines: Sequence[Solution | None]) -> 
         only=list(request.only),
         targets=list(request.targets),
         objective=request.objective,
+        input_family=request.input_family,
         started_from=request.started_from,
         plan=request.plan,
         made_by=request.made_by,

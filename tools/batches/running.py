@@ -132,6 +132,7 @@ def _request(harness: Harness, job: BatchJob, entry: BatchEntry) -> EvaluationRe
         targets=tuple(entry.targets),
         only=tuple(entry.only),
         objective=entry.objective,
+        input_family=entry.input_family,
         started_from=entry.started_from,
         plan=entry.plan,
         made_by=entry.made_by,

@@ -181,7 +181,7 @@ class _Tuning:
         self._steps = 3 * len(request.variants) + MOST_JUDGED
         self._results = {v.name: VariantResult(v) for v in request.variants}
         self._on_gpu = evaluations.executor is Executor.CUDA
-        self._notes: list[str] = []
+        self._notes = family_notes(request.base.input_family)
         self._seconds: dict[str, float] = {}
 
     async def run(self) -> Tuned:
@@ -283,7 +283,9 @@ class _Tuning:
         judged = [result.judged for result in self._results.values() if result.judged]
         trials = [found.evaluation_id for found in judged if found.status in UNFAILED]
         definition = self._base.operator.definition
-        dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
+        dispatch = Dispatch()
+        if not self._base.input_family:  # who is the fastest on inputs that do not rank decides not
+            dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
         return self._tuned(regimes=regimes, winners=winners, dispatch=dispatch, runs=race.runs)
 
     def _note_foretold(self, course: Course) -> None:
@@ -343,6 +345,13 @@ class _Tuning:
             seconds=dict(self._seconds),
             **found,
         )
+
+
+def family_notes(family: str) -> list[str]:
+    """What times on inputs other than those that rank are worth, in words; none for those."""
+    if not family:
+        return []
+    return [f"Timed on inputs {family}, which rank nowhere: judge the winner on the ranked ones."]
 
 
 def dispatch_of(archive: Archive, definition: Definition, trials: Sequence[str]) -> Dispatch:

@@ -40,6 +40,7 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     pack.add_argument("--candidates", nargs="+", default=[], help="of the archive, or trials")
     pack.add_argument("--scope", choices=SCOPES, default="sample", help="how much is checked")
     pack.add_argument("--compare-to", help="as of evaluate; the operator's baseline if absent")
+    pack.add_argument("--input-family", metavar="FAMILY", help="of the inputs that are timed")
     pack.add_argument("--profile", action="store_true", help="also profile what passes")
     pack.add_argument("--calibrate", action="store_true", help="first measure the device")
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="the job's file")
@@ -78,6 +79,7 @@ def _pack(harness: Harness, arguments: argparse.Namespace) -> Any:
         arguments.compare_to,
         arguments.profile,
         arguments.calibrate,
+        arguments.input_family,
     )
     job = pack(harness, packing, arguments.out)
     names = ", ".join(entry.name for entry in job.entries[:6])

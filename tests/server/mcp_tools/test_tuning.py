@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,34 @@ async def test_on_a_gpu_each_regime_has_its_winner_and_a_child_chooses_between_t
     assert "if size <=" in main
     assert {part.splitlines()[0] for part in parts} == {"BLOCK = 16", "BLOCK = 64"}
     assert again["winners"] == found["winners"], "what was judged is not judged again"
+
+
+async def test_variants_are_raced_and_judged_on_the_inputs_that_are_asked_for(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    operator = gpu.dataset.operator(DEFINITION)
+    families = {"typical": "as usual", "even": "evenly"}
+    policy = operator.policy.model_copy(update={"input_families": families})
+    gpu.dataset.operators[DEFINITION] = replace(operator, policy=policy)
+    asked: set[str] = set()
+
+    def verdict(plan: Any) -> dict[str, Any]:
+        if plan.checks.execute:
+            asked.add(plan.checks.input_family)
+        return on_gpu(plan)
+
+    gpu.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        wrong_name = await refused(
+            client, "evaluate_variants", workspace="mine", variants=GRID, input_family="odd"
+        )
+        found = await good(
+            client, "evaluate_variants", workspace="mine", variants=GRID, input_family="even"
+        )
+    assert "even" in wrong_name and asked == {"even"}
+    assert "Timed on inputs even, which rank nowhere" in found["summary"]
+    assert found["winners"] and "start_from" not in found
 
 
 async def test_a_winner_that_fails_when_it_is_judged_gives_its_place_to_the_next(

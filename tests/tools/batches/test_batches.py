@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import tarfile
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,6 +104,23 @@ def test_workspaces_and_candidates_are_packed_with_what_they_are_compared_to(hom
         pack(home, BatchContents(), tmp_path / "empty.tar")
     with pytest.raises(RequestError, match="no solution in the folder"):
         pack(home, BatchContents(folders=[tmp_path / "read"]), tmp_path / "empty.tar")
+
+
+def test_a_job_is_timed_on_the_inputs_that_it_was_packed_with(machine, tmp_path):
+    families = {"typical": "as usual", "even": "evenly"}
+    home, away = machine("home"), machine("away")
+    for one in (home, away):
+        operator = one.dataset.operator(DEFINITION)
+        policy = operator.policy.model_copy(update={"input_families": families})
+        one.dataset.operators[DEFINITION] = replace(operator, policy=policy)
+    write_solution(tmp_path / "sweep", "fine")
+    packing = BatchContents(folders=[tmp_path / "sweep"], input_family="even")
+    pack(home, packing, tmp_path / "job.tar")
+    carried(away, tmp_path / "job.tar", tmp_path / "results.tar")
+    (identity,) = away.records.ids()
+    assert "input_family=even" in away.records.get(identity).evidence.command
+    with pytest.raises(RequestError, match="input family"):
+        pack(home, replace(packing, input_family="odd"), tmp_path / "other.tar")
 
 
 def test_the_machine_that_runs_it_decides_by_its_device_what_a_job_is_compared_with(
