@@ -155,6 +155,10 @@ class Harness:
         from .profiling.service import ProfilingService
 
         latencies = self.evaluations.latencies
+        if self.settings.cluster:
+            from .cluster.profiling import ClusterProfiling
+
+            return ClusterProfiling(self.settings, self.device, self.pool, latencies)
         return ProfilingService(self.settings, self.device, self.pool, latencies)
 
     @made_once

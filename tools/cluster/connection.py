@@ -19,7 +19,7 @@ from ..messages.judge import Ready
 from ..settings import Settings, ray_is_secured
 from .judge_actor import JudgeActor
 from .nodes import NodeFacts, chosen_nodes
-from .pool import ClusterPool, LostJudgeError, Members
+from .pool import OF_RAY, ClusterPool, LostJudgeError, Members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,7 @@ class RayConnection:
             gpus = 1 if on_cpu else int(node["Resources"].get("GPU", 0))
             there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             for number in range(gpus):
-                name = f"ray:{node['NodeID'][:8]}/{number}"
+                name = f"{OF_RAY}{node['NodeID'][:8]}/{number}"
                 asked = {"num_cpus": 0, "num_gpus": 0 if on_cpu else 1, "max_concurrency": 64}
                 kind = ray.remote(JudgeActor).options(**asked, scheduling_strategy=there)
                 own = {"command": tuple(self._command)} if self._command else {}

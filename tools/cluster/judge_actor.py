@@ -18,11 +18,24 @@ from typing import Any
 
 from ..devices.gpus import chosen_devices
 from ..errors import DatasetError, HarnessError, InfrastructureError
-from ..evaluation.judge_pool import JUDGE_COMMAND, JudgePool
-from ..messages.frames import Message
-from ..messages.judge import EvaluatePlan, JudgeFault, Progress
+from ..evaluation.judge_pool import JUDGE_COMMAND, Judge, JudgePool
+from ..messages.frames import Message, decode
+from ..messages.judge import (
+    CallInspected,
+    CheckOperator,
+    CodeCompiled,
+    CompileCode,
+    EvaluatePlan,
+    InspectCall,
+    JudgeFault,
+    OperatorChecked,
+    Progress,
+)
+from ..progress import OnProgress, ignore_progress
 from ..settings import Settings
-from .operator_files import Files, lay_out
+from .messages import HoldJudge, NodeRequest, ProfileOnNode, identity_of, to_node
+from .node_profiling import profiled
+from .operator_files import Files, files_below, lay_out
 
 POLL_S = 10.0
 """Longest that a question for messages waits for the next."""
@@ -47,6 +60,8 @@ class JudgeActor:
         self._device = chosen_devices(self._settings)[0]
         self._pool = JudgePool(self._settings, command)
         self._messages: dict[str, asyncio.Queue[bytes]] = {}
+        self._requests: dict[str, asyncio.Queue[NodeRequest | None]] = {}
+        self._files: dict[str, Files] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
 
     async def facts(self) -> dict[str, Any]:
@@ -60,26 +75,35 @@ class JudgeActor:
             "clocks": _clocks(str(ready.device.get("uuid") or "")),
         }
 
-    async def begin(self, plan: bytes, files: Files | None) -> None:
-        """Begins a trial; what is said of it is asked for with `messages`.
+    async def begin(self, request: bytes, files: Files | None) -> None:
+        """Begins what is asked for; what is said of it is asked for with `messages`.
 
         Args:
-            plan: an EvaluatePlan as JSON.
+            request: one of `to_node`, as JSON.
             files: of the operator; None where it needs none.
         """
-        asked = EvaluatePlan.model_validate_json(plan)
-        folder = None
-        if files is not None:
-            root = self._settings.data_dir / "operators"
-            folder = str(lay_out(files, str(asked.definition["name"]), root))
-        asked = asked.model_copy(update={"operator_dir": folder, "hardware_file": ""})
-        identity = asked.evaluation_id
+        asked = self._as_here(decode(to_node, request), files)
+        identity = identity_of(asked)
         self._messages[identity] = asyncio.Queue()
+        self._requests[identity] = asyncio.Queue()
         self._work[identity] = asyncio.create_task(self._carry_out(asked))
 
-    async def messages(self, evaluation_id: str, wait_s: float = POLL_S) -> list[bytes]:
-        """What was said of a trial since the last question, as JSON; waits for something."""
-        queue = self._messages[evaluation_id]
+    async def send(self, identity: str, request: bytes, files: Files | None) -> None:
+        """Passes a message on to the judge that is held."""
+        self._requests[identity].put_nowait(self._as_here(decode(to_node, request), files))
+
+    async def release(self, identity: str) -> None:
+        """Ends the holding of the judge, which stays as it is."""
+        self._requests[identity].put_nowait(None)
+        await asyncio.gather(self._work[identity], return_exceptions=True)
+
+    async def files(self, identity: str) -> Files:
+        """The files that an answer names, once it was said."""
+        return self._files.pop(identity, {})
+
+    async def messages(self, identity: str, wait_s: float = POLL_S) -> list[bytes]:
+        """What was said of a request since the last question, as JSON; waits for something."""
+        queue = self._messages[identity]
         try:
             async with asyncio.timeout(wait_s):
                 found = [await queue.get()]
@@ -89,13 +113,14 @@ class JudgeActor:
             found.append(queue.get_nowait())
         return found
 
-    async def cancel(self, evaluation_id: str) -> None:
-        """Stops a trial, and forgets one that has ended."""
-        task = self._work.pop(evaluation_id, None)
+    async def cancel(self, identity: str) -> None:
+        """Stops what was begun, and forgets it where it has ended."""
+        task = self._work.pop(identity, None)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._messages.pop(evaluation_id, None)
+        for kept in (self._messages, self._requests, self._files):
+            kept.pop(identity, None)
 
     async def close(self) -> None:
         """Ends the judge."""
@@ -103,8 +128,18 @@ class JudgeActor:
             await self.cancel(identity)
         await self._pool.close()
 
-    async def _carry_out(self, plan: EvaluatePlan) -> None:
-        identity = plan.evaluation_id
+    def _as_here(self, asked: NodeRequest, files: Files | None) -> NodeRequest:
+        """A request whose operator lies where its files were laid out."""
+        changes: dict[str, Any] = {"hardware_file": ""} if isinstance(asked, EvaluatePlan) else {}
+        if not isinstance(asked, HoldJudge):
+            root, folder = self._settings.data_dir / "operators", None
+            if files is not None:
+                folder = str(lay_out(files, str(asked.definition["name"]), root))
+            changes["operator_dir"] = folder
+        return asked.model_copy(update=changes)
+
+    async def _carry_out(self, asked: NodeRequest) -> None:
+        identity = identity_of(asked)
 
         async def note(done: float, total: float, message: str) -> None:
             step = Progress(
@@ -113,11 +148,66 @@ class JudgeActor:
             self._say(identity, step)
 
         try:
-            self._say(identity, await self._pool.evaluate((self._device,), plan, note))
+            if isinstance(asked, HoldJudge):
+                await self._pass_on(asked)
+            else:
+                self._say(identity, await self._answer(asked, note))
         except HarnessError as error:
             self._fault(identity, error, of_dataset=isinstance(error, DatasetError))
         except Exception as error:  # whatever it is: the server asks until something is said
             self._fault(identity, InfrastructureError(f"The node failed: {error!r}"))
+
+    async def _answer(
+        self,
+        asked: EvaluatePlan | CheckOperator | InspectCall | CompileCode | ProfileOnNode,
+        note: OnProgress,
+    ) -> Message:
+        """What a request is answered with; the files that the answer names are kept."""
+        if isinstance(asked, EvaluatePlan):
+            return await self._pool.evaluate((self._device,), asked, note)
+        if isinstance(asked, ProfileOnNode):
+            answer, self._files[asked.request_id] = await profiled(
+                asked, self._settings, self._device, self._pool, note
+            )
+            return answer
+        if isinstance(asked, CheckOperator):
+            return await self._pool.ask(self._device, asked, OperatorChecked, note)
+        with tempfile.TemporaryDirectory(prefix="kernel-harness-call-") as folder:
+            here = asked.model_copy(update={"folder": folder})
+            if isinstance(here, InspectCall):
+                answer = await self._pool.ask(self._device, here, CallInspected, note)
+            else:
+                answer = await self._pool.ask(self._device, here, CodeCompiled, note)
+            found = await asyncio.to_thread(files_below, Path(folder))
+        self._files[asked.request_id] = found
+        moved = answer.model_dump_json().replace(folder, asked.folder)
+        return type(answer).model_validate_json(moved)
+
+    async def _pass_on(self, asked: HoldJudge) -> None:
+        """Holds the judge, and passes on what either side says until it is released."""
+        identity = asked.request_id
+        async with self._pool.judge_of(self._device, asked.what, ignore_progress) as judge:
+            assert judge.ready is not None
+            self._say(identity, judge.ready)
+            ways = [self._from_judge(identity, judge), self._to_judge(identity, judge)]
+            tasks = [asyncio.create_task(way) for way in ways]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                task.result()
+
+    async def _from_judge(self, identity: str, judge: Judge) -> None:
+        while True:
+            self._say(identity, await judge.read())
+
+    async def _to_judge(self, identity: str, judge: Judge) -> None:
+        requests = self._requests[identity]
+        while (message := await requests.get()) is not None:
+            await judge.send(message)
 
     def _fault(self, identity: str, error: HarnessError, *, of_dataset: bool = False) -> None:
         fault = JudgeFault(

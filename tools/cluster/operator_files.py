@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InfrastructureError, RequestError
 
 MOST_BYTES = 64 << 20
+MOST_ANSWER_BYTES = 512 << 20
 _LEFT = ("solutions", "peers", "candidates", "__pycache__", "history.bundle")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}){0,6}")
 Files = dict[str, bytes]
@@ -50,6 +52,33 @@ def digest_of(files: Files) -> str:
         for part in (name.encode(), content):
             state.update(len(part).to_bytes(8, "big") + part)
     return state.hexdigest()[:32]
+
+
+def files_below(folder: Path) -> Files:
+    """The contents of all files below a folder, by their names in it."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def write_below(folder: Path, files: Files, within: Sequence[str] = ()) -> None:
+    """Writes what a node found below a folder.
+
+    Args:
+        within: the folders in it that may be written to; any if empty.
+
+    Raises:
+        InfrastructureError: when a name leads elsewhere, or there is more than is carried.
+    """
+    if sum(map(len, files.values())) > MOST_ANSWER_BYTES:
+        raise InfrastructureError(f"A node answered with more than {MOST_ANSWER_BYTES >> 20} MiB")
+    for name, content in files.items():
+        if not _NAME.fullmatch(name) or (within and name.partition("/")[0] not in within):
+            raise InfrastructureError(f"A node's file cannot be called {name[:200]!r}")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(content)
+        draft.replace(path)
 
 
 def lay_out(files: Files, name: str, root: Path) -> Path:

@@ -1,28 +1,44 @@
 """Evaluations on the judges of a cluster, in place of those of this machine.
 
-A judge that is lost costs the trial that it had, which is judged once more elsewhere; it is never
-the candidate's fault. What needs a judge for more than one message is refused here.
+A judge that is lost costs what it was asked, which another is asked once more; it is never the
+candidate's fault. What is compared with one another stays on one judge, and is not begun elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 from ..distributed.device_queue import DeviceQueue, QueueState
 from ..errors import CapabilityError, InfrastructureError
 from ..evaluation.judge_pool import error_of
-from ..messages.frames import decode
-from ..messages.judge import EvaluatePlan, JudgeFault, JudgeReport, Progress, Ready, from_judge
+from ..messages.frames import Message, decode
+from ..messages.judge import (
+    CompileCode,
+    EvaluatePlan,
+    InspectCall,
+    JudgeAnswer,
+    JudgeFault,
+    JudgeReport,
+    Progress,
+    Ready,
+    from_judge,
+)
 from ..progress import OnProgress
+from .messages import ANSWERED, Asked, HoldJudge, ProfileOnNode, from_node, identity_of
 from .nodes import NodeFacts
-from .operator_files import Files, files_of
+from .operator_files import Files, files_of, write_below
 
 TRIES = 2
+OF_RAY = "ray:"
+"""Begins the name of every judge of a cluster."""
+A = TypeVar("A", bound=Message)
 
 
 class LostJudgeError(InfrastructureError):
@@ -103,72 +119,108 @@ class ClusterPool:
         """How full the judges are."""
         return self._queue.state(tuple(self._members.judges) if self._members else ())
 
+    async def one_of(self, devices: Sequence[str]) -> str:
+        """A judge that what is compared can stay on."""
+        return next(iter((await self.members()).judges))
+
     async def evaluate(
         self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""
     ) -> JudgeReport:
         """Has one plan carried out by one judge; by another where that one is lost.
 
+        Args:
+            devices: a judge's name, where it is to be that one.
+
         Raises:
             InfrastructureError: when two judges were lost, none is left, or the cluster is gone.
             DatasetError: when the operator or its data is at fault.
         """
-        folder = Path(plan.operator_dir) if plan.operator_dir else None
-        files = await asyncio.to_thread(files_of, folder) if folder else None
         what = f"evaluation {plan.evaluation_id}"
-        last: LostJudgeError | None = None
-        for _ in range(TRIES):
-            members = await self.members()
-            turn = self._queue.turn(tuple(members.judges), what, progress, client=client)
-            async with turn as name:
-                judge = members.judges.get(name)
-                if judge is None:  # lost while this one waited
-                    continue
-                try:
-                    report = await self._carried_out(judge, plan, files, progress)
-                except LostJudgeError as error:
-                    last = error
-                    self._lost[name] = error.what
-                    members.judges.pop(name, None)
-                    await progress(0, 1, f"{name} was lost; judged again elsewhere")
-                    continue
-                self._queue.note_answer(name)
-                return report
-        raise last or InfrastructureError("No judge of the cluster is left", remedy="Try again.")
+        report, _ = await self._answered(devices, what, plan, JudgeReport, progress, client)
+        return report
 
-    async def _carried_out(
-        self, judge: RemoteJudge, plan: EvaluatePlan, files: Files | None, progress: OnProgress
-    ) -> JudgeReport:
-        identity = plan.evaluation_id
-        await judge.call("begin", plan.model_dump_json().encode(), files)
-        try:
-            while True:
-                for body in await judge.call("messages", identity):
-                    message = decode(from_judge, body)
-                    if isinstance(message, Progress):
-                        await progress(message.done, message.total, message.message)
-                    elif isinstance(message, JudgeReport):
-                        return message
-                    elif isinstance(message, JudgeFault):
-                        raise error_of(message)
-        finally:
-            with contextlib.suppress(InfrastructureError):
-                await asyncio.shield(judge.call("cancel", identity))
+    async def ask(self, device: str, request: Asked, kind: type[A], progress: OnProgress) -> A:
+        """Has one other request answered; the files of the answer come into its folder.
+
+        Raises:
+            InfrastructureError: as `evaluate` does.
+        """
+        answer, files = await self._answered((device,), "another use", request, kind, progress)
+        if isinstance(request, InspectCall | CompileCode | ProfileOnNode):
+            within = ANSWERED if isinstance(request, ProfileOnNode) else ()
+            await asyncio.to_thread(write_below, Path(request.folder), files, within)
+        return answer
 
     @contextlib.asynccontextmanager
-    async def judge_of(self, device: str, what: str, progress: OnProgress) -> AsyncIterator[Any]:
-        """Refuses: a use of more than one message needs a judge of this machine."""
-        raise _not_here()
-        yield
+    async def judge_of(
+        self, device: str, what: str, progress: OnProgress
+    ) -> AsyncIterator[RemoteSession]:
+        """Holds a judge for several messages.
 
-    async def ask(self, *asked: Any) -> Any:
-        """Refuses, as `judge_of` does."""
-        raise _not_here()
+        Raises:
+            InfrastructureError: when it is lost, or does not start.
+        """
+        async with self._held((device,), what, progress) as (_, judge):
+            asked = HoldJudge(request_id=uuid4().hex, what=what)
+            await judge.call("begin", asked.model_dump_json().encode(), None)
+            try:
+                session = RemoteSession(judge, asked.request_id)
+                await session.begin()
+                yield session
+                await judge.call("release", asked.request_id)
+            finally:
+                await _forgotten(judge, asked.request_id)
 
     @contextlib.asynccontextmanager
     async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
-        """Refuses, as `judge_of` does."""
-        raise _not_here()
+        """Refuses: a process beside a judge needs a device of this machine."""
+        raise CapabilityError(
+            "Over a cluster no process of this machine has a device",
+            remedy="Start a server on a machine with such a GPU, without --cluster.",
+        )
         yield
+
+    @contextlib.asynccontextmanager
+    async def _held(
+        self, devices: Sequence[str], what: str, progress: OnProgress, client: str = ""
+    ) -> AsyncIterator[tuple[str, RemoteJudge]]:
+        """Waits for one of the judges that will do, and holds it."""
+        while True:
+            members = await self.members()
+            names = _wanted(devices, members)
+            async with self._queue.turn(names, what, progress, client=client) as name:
+                if (judge := members.judges.get(name)) is not None:  # not lost meanwhile
+                    yield name, judge
+                    return
+
+    async def _answered(
+        self,
+        devices: Sequence[str],
+        what: str,
+        request: EvaluatePlan | Asked,
+        kind: type[A],
+        progress: OnProgress,
+        client: str = "",
+    ) -> tuple[A, Files]:
+        """The answer to a request with its files; asked once more where a judge is lost."""
+        folder = Path(request.operator_dir) if request.operator_dir else None
+        files = await asyncio.to_thread(files_of, folder) if folder else None
+        last: LostJudgeError | None = None
+        for _ in range(TRIES):
+            async with self._held(devices, what, progress, client) as (name, judge):
+                try:
+                    found = await _carried_out(judge, request, files, kind, progress)
+                except LostJudgeError as error:
+                    last = error
+                    self._lost[name] = error.what
+                    if self._members is not None:
+                        self._members.judges.pop(name, None)
+                    await progress(0, 1, f"{name} was lost; judged again elsewhere")
+                    continue
+                self._queue.note_answer(name)
+                return found
+        assert last is not None
+        raise last
 
     async def close(self) -> None:
         """Leaves the cluster; its judges end with the connection."""
@@ -180,9 +232,81 @@ class ClusterPool:
         self._disconnect()
 
 
-def _not_here() -> CapabilityError:
-    return CapabilityError(
-        "Over a cluster, candidates are evaluated and nothing else",
-        remedy="Profile, tune, inspect and promote with a server on a machine with such a GPU: "
-        "without --cluster there.",
-    )
+class RemoteSession:
+    """A judge of a node that is held, as `Judge` is one of this machine."""
+
+    def __init__(self, judge: RemoteJudge, identity: str) -> None:
+        self._judge, self._identity = judge, identity
+        self._said: deque[bytes] = deque()
+        self._files: dict[str, Files] = {}
+        self.ready: Ready | None = None
+
+    async def begin(self) -> None:
+        """Waits until the judge is held."""
+        said = await self.read()
+        assert isinstance(said, Ready), said
+        self.ready = said
+
+    async def send(self, message: EvaluatePlan) -> None:
+        """Sends the judge a plan."""
+        files = None
+        if (folder := message.operator_dir) is not None:
+            if folder not in self._files:
+                self._files[folder] = await asyncio.to_thread(files_of, Path(folder))
+            files = self._files[folder]
+        await self._judge.call("send", self._identity, message.model_dump_json().encode(), files)
+
+    async def read(self) -> JudgeAnswer:
+        """The next message of the judge.
+
+        Raises:
+            InfrastructureError: when it or its node is gone.
+        """
+        while not self._said:
+            self._said.extend(await self._judge.call("messages", self._identity))
+        message = decode(from_judge, self._said.popleft())
+        if isinstance(message, JudgeFault) and message.evaluation_id == self._identity:
+            raise error_of(message)
+        return message
+
+
+async def _carried_out(
+    judge: RemoteJudge,
+    request: EvaluatePlan | Asked,
+    files: Files | None,
+    kind: type[A],
+    progress: OnProgress,
+) -> tuple[A, Files]:
+    identity = identity_of(request)
+    await judge.call("begin", request.model_dump_json().encode(), files)
+    try:
+        while True:
+            for body in await judge.call("messages", identity):
+                message = decode(from_node, body)
+                if isinstance(message, Progress):
+                    await progress(message.done, message.total, message.message)
+                elif isinstance(message, kind):
+                    asked = not isinstance(request, EvaluatePlan)
+                    return message, await judge.call("files", identity) if asked else {}
+                elif isinstance(message, JudgeFault):
+                    raise error_of(message)
+    finally:
+        await _forgotten(judge, identity)
+
+
+async def _forgotten(judge: RemoteJudge, identity: str) -> None:
+    """Stops what a judge does for a request, and has it forgotten."""
+    with contextlib.suppress(InfrastructureError):
+        await asyncio.shield(judge.call("cancel", identity))
+
+
+def _wanted(devices: Sequence[str], members: Members) -> tuple[str, ...]:
+    """The judges that will do: those that are named, any where none is."""
+    named = [device for device in devices if device.startswith(OF_RAY)]
+    left = tuple(device for device in named if device in members.judges)
+    if named and not left:
+        raise InfrastructureError(
+            f"The judge {named[0]} was lost, and what is compared stays on one",
+            remedy="Begin again; this was not the candidate's fault.",
+        )
+    return left or tuple(members.judges)

@@ -236,6 +236,10 @@ class JudgePool:
         """How full some devices are."""
         return self._queue.state(devices)
 
+    async def one_of(self, devices: Sequence[str]) -> str:
+        """The device that what is compared stays on: the first."""
+        return devices[0]
+
     async def evaluate(
         self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""
     ) -> JudgeReport:

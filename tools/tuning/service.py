@@ -175,8 +175,7 @@ class _Tuning:
     ) -> None:
         self._evaluations, self._pool, self._archive = evaluations, pool, archive
         self._request = request
-        # Their times are compared with one another's, and so are all of one device.
-        self._base = replace(request.base, devices=(evaluations.device,))
+        self._base = request.base
         self._progress = progress
         self._steps = 3 * len(request.variants) + MOST_JUDGED
         self._results = {v.name: VariantResult(v) for v in request.variants}
@@ -186,6 +185,9 @@ class _Tuning:
 
     async def run(self) -> Tuned:
         """Goes through the stages that this machine and the request allow."""
+        # Their times are compared with one another's, and so are all of one device.
+        device = await self._pool.one_of(self._evaluations.devices)
+        self._base = replace(self._base, devices=(device,))
         runs = self._base.scope is not Scope.STATIC
         await self._timed("compile", self._compile(raced=runs and self._on_gpu))
         if runs and self._on_gpu:

@@ -4,55 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from pathlib import Path
 
 import pytest
 
 from kernel_harness.tools.cluster.connection import address_of
-from kernel_harness.tools.cluster.judge_actor import JudgeActor
-from kernel_harness.tools.cluster.nodes import NodeFacts
-from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError, Members
+from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.harness import Harness
-from kernel_harness.tools.messages.judge import Ready
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.settings import load_settings
 
 from ...server.scripted import solution, write_dataset
-
-JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
-READY = Ready(device={"name": "scripted"}, versions={}, isolation={"level": "strong"}, seconds=0.0)
-
-
-class LocalJudge:
-    """A judge's actor in this process, called as one on a node is."""
-
-    def __init__(self, name: str, folder: Path, fails: Exception | None = None) -> None:
-        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", JUDGE)
-        self.fails, self.methods = fails, []
-
-    async def call(self, method, *arguments):
-        self.methods.append(method)
-        if method == "messages" and self.fails:
-            raise self.fails
-        return await getattr(self.actor, method)(*arguments)
-
-
-class LocalCluster:
-    """Connects to judges of this process."""
-
-    def __init__(self, judges):
-        self.judges, self.connected, self.left = judges, 0, 0
-
-    async def connect(self):
-        self.connected += 1
-        facts = {name: NodeFacts(name, "here", "scripted") for name in self.judges}
-        return Members(dict(self.judges), facts, READY)
-
-    def disconnect(self):
-        self.left += 1
+from .judges import LocalCluster, LocalJudge
 
 
 @pytest.fixture
@@ -138,18 +102,13 @@ def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):
     assert judge.methods.count("cancel") == 2
 
 
-def test_what_needs_a_judge_at_hand_is_refused_in_words():
+def test_what_needs_a_device_of_this_machine_is_refused_in_words():
     async def refused():
         cluster = LocalCluster({})
         pool = ClusterPool(cluster.connect, cluster.disconnect)
-        with pytest.raises(CapabilityError, match="evaluated and nothing else"):
+        with pytest.raises(CapabilityError, match="without --cluster"):
             async with pool.reserved("cluster", ignore_progress):
                 pass
-        with pytest.raises(CapabilityError, match="without --cluster"):
-            async with pool.judge_of("cluster", "", ignore_progress):
-                pass
-        with pytest.raises(CapabilityError):
-            await pool.ask("cluster")
 
     asyncio.run(refused())
 

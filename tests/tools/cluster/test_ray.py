@@ -19,9 +19,12 @@ from kernel_harness.tools.cluster.connection import RayConnection
 from kernel_harness.tools.cluster.pool import ClusterPool
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
+from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
+from kernel_harness.tools.tuning.service import TuningRequest
+from kernel_harness.tools.tuning.variants import Variant
 
-from ...server.scripted import solution, write_dataset
+from ...server.scripted import DEFINITION, solution, write_dataset
 
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(300)]
@@ -185,3 +188,26 @@ def test_a_head_that_is_killed_ends_no_server_and_loses_no_record(nodes, tmp_pat
     assert before.status is Status.PASSED and kept == before
     assert after.status is Status.INFRASTRUCTURE_ERROR and after.failure is not None
     assert "cluster" in after.failure.message
+
+
+def test_operators_are_checked_variants_compiled_and_profiles_made_on_a_node(nodes, tmp_path):
+    nodes.start()
+
+    async def story():
+        server = Server(nodes, tmp_path)
+        await server.reach(1)
+        harness = server.harness
+        problems = await harness.operator_problems(DEFINITION)
+        base = harness.lookup.evaluation_request(solution=solution("fine"), scope="static")
+        variants = [Variant(name, Solution.model_validate(solution(name)), {}) for name in "ab"]
+        tuned = await harness.tuning.tune(TuningRequest(variants, base))
+        profile = await harness.profiling.profile_ncu(base.operator, base.solution)
+        after = await server.evaluate("fine", "after")
+        await harness.aclose()
+        return problems, tuned, profile, after
+
+    problems, tuned, profile, after = asyncio.run(story())
+    assert problems == [f"{DEFINITION} is scripted"]
+    assert [len(result.evaluations) for result in tuned.results] == [1, 1]
+    assert profile.tool == "unavailable" and "no GPU" in (profile.reason or "")
+    assert after.status is Status.PASSED

@@ -132,6 +132,14 @@ while True:
         sys.exit(0)
     if isinstance(received, wire_judge.EvaluatePlan):
         play(received)
+    if isinstance(received, wire_judge.CheckOperator):
+        problems = [f"{received.definition['name']} is scripted"]
+        say(wire_judge.OperatorChecked(request_id=received.request_id, problems=problems))
+    if isinstance(received, wire_judge.CompileCode):
+        path = os.path.join(received.folder, "code.json")
+        with open(path, "w") as file:
+            file.write('{"modules": []}')
+        say(wire_judge.CodeCompiled(request_id=received.request_id, path=path))
     if isinstance(received, wire_judge.RecordCalls):
         call = wire_judge.RecordedFile(reason="scripted")
         for request_id in ("one that was cancelled", received.request_id):

@@ -1,0 +1,43 @@
+"""Judges' actors in this process, called as those on nodes are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kernel_harness.tools.cluster.judge_actor import JudgeActor
+from kernel_harness.tools.cluster.nodes import NodeFacts
+from kernel_harness.tools.cluster.pool import Members
+from kernel_harness.tools.messages.judge import Ready
+
+JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
+READY = Ready(device={"name": "scripted"}, versions={}, isolation={"level": "strong"}, seconds=0.0)
+
+
+class LocalJudge:
+    """A judge's actor in this process, called as one on a node is."""
+
+    def __init__(self, name: str, folder: Path, fails: Exception | None = None) -> None:
+        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", JUDGE)
+        self.fails, self.methods = fails, []
+
+    async def call(self, method, *arguments):
+        self.methods.append(method)
+        if method == "messages" and self.fails:
+            raise self.fails
+        return await getattr(self.actor, method)(*arguments)
+
+
+class LocalCluster:
+    """Connects to judges of this process."""
+
+    def __init__(self, judges):
+        self.judges, self.connected, self.left = judges, 0, 0
+
+    async def connect(self):
+        self.connected += 1
+        facts = {name: NodeFacts(name, "here", "scripted") for name in self.judges}
+        return Members(dict(self.judges), facts, READY)
+
+    def disconnect(self):
+        self.left += 1
