@@ -1,8 +1,11 @@
-"""Judges on the nodes of a Ray cluster: plans go out, records come back, nothing else leaves.
+"""Judges on the nodes of a Ray cluster: requests go out, records and reports come back.
 
-pool            evaluations on the judges of a cluster; a lost node costs one try elsewhere
+pool            what judges of a cluster are asked; a lost node costs one try elsewhere
+profiling       profiles and calibration by its nodes, kept as if made here
 connection      the cluster itself: nodes, actors and the security of the way there (Ray)
 judge_actor     a judge on a node, as the actor that Ray runs there
-operator_files  the files of an operator that decide a verdict, carried to a node
+node_profiling  profiles and calibration on a node
+messages        what goes to nodes and back, beside what any judge understands
+operator_files  files that are carried: of an operator to a node, and of a profile from it
 nodes           which nodes can be used together, and why not the others (pure)
 """

@@ -1,4 +1,4 @@
-"""The files of an operator that decide a verdict, carried to a node and laid out there.
+"""The files of an operator that decide a verdict, carried to a node, and those of reports from it.
 
 Solutions stay: what is judged and what it is compared with are in the plan. A FlashInfer-Trace
 dataset is not carried, for its tensors may be large: it lies at the same place on every node.
