@@ -236,7 +236,8 @@ async def test_variants_are_raced_and_judged_on_the_inputs_that_are_asked_for(
     operator = gpu.dataset.operator(DEFINITION)
     families = {"typical": "as usual", "even": "evenly"}
     policy = operator.policy.model_copy(update={"input_families": families})
-    gpu.dataset.operators[DEFINITION] = replace(operator, policy=policy)
+    operators: Any = gpu.dataset.operators
+    operators[DEFINITION] = replace(operator, policy=policy)
     asked: set[str] = set()
 
     def verdict(plan: Any) -> dict[str, Any]:
