@@ -187,7 +187,7 @@ class ClusterPool:
         """Waits for one of the judges that will do, and holds it."""
         while True:
             members = await self.members()
-            names = _wanted(devices, members)
+            names = _suitable(devices, members)
             async with self._queue.turn(names, what, progress, client=client) as name:
                 if (judge := members.judges.get(name)) is not None:  # not lost meanwhile
                     yield name, judge
@@ -300,7 +300,7 @@ async def _forgotten(judge: RemoteJudge, identity: str) -> None:
         await asyncio.shield(judge.call("cancel", identity))
 
 
-def _wanted(devices: Sequence[str], members: Members) -> tuple[str, ...]:
+def _suitable(devices: Sequence[str], members: Members) -> tuple[str, ...]:
     """The judges that will do: those that are named, any where none is."""
     named = [device for device in devices if device.startswith(OF_RAY)]
     left = tuple(device for device in named if device in members.judges)
