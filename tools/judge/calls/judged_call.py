@@ -28,14 +28,13 @@ from ...messages.candidate import (
 )
 from ...messages.launches import DeferredTimes, Way
 from ...schema.flashinfer_trace import Definition
-from ..numerics.mismatch import BIT_VIEW
-from ..numerics.packed import FLOAT4_PAIRS
 from ..operators.generic_operator import torch_dtype
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
 from ..processes.candidate_process import CandidateSession, request
 from ..processes.lost import ProcessLost
 from .compared_bytes import copy_bytes, differing
+from .poisons import POISONS, fill_bits, wear
 from .shared_memory import (
     Damage,
     DeviceMemory,
@@ -47,23 +46,6 @@ from .shared_memory import (
     footprint,
 )
 
-POISONS: dict[torch.dtype, tuple[int, int]] = {
-    torch.float64: (0x7FFCA5A5A5A5A5A5, 0x7E37E43C8800759C),
-    torch.float32: (0x7FE5A5A5, 0x7149F2CA),
-    torch.float16: (0x7EA5, 0x7BFF),
-    torch.bfloat16: (0x7FE5, 0x7149),
-    torch.float8_e4m3fn: (0x7F, 0x7E),
-    torch.float8_e5m2: (0x7E, 0x7B),
-    FLOAT4_PAIRS: (0xA5, 0x5A),
-    torch.int64: (0xA5A5A5A5A5A5A5A5, 0x5A3C5A3C5A3C5A3C),
-    torch.int32: (0xA5A5A5A5, 0x5A3C5A3C),
-    torch.int16: (0xA5A5, 0x5A3C),
-    torch.int8: (0xA5, 0x5A),
-    torch.uint8: (0xA5, 0x5A),
-    torch.bool: (0x01, 0x00),
-}
-"""Two bit patterns for outputs before a call: a NaN with a payload of ours, and a value near the
-top of the range, so that neither an expected NaN nor an expected zero hides an unwritten one."""
 MAP_TIMEOUT_S = 60.0
 COLLECT_TIMEOUT_S = 60.0
 
@@ -337,7 +319,7 @@ class JudgedCall:
                 own = POISONS[layout.tensor(f"out:{name}").dtype]
                 pattern = own[options.poison % 2]
                 for role in roles:
-                    _fill_bits(layout.tensor(f"{role}:{name}"), pattern)
+                    fill_bits(layout.tensor(f"{role}:{name}"), pattern)
                 if options.worn:
                     wear(layout.tensor(f"out:{name}"))
                 poisons[name] = None if options.worn else pattern
@@ -379,17 +361,3 @@ class JudgedCall:
         """Waits for the judge's own work, so that the device is the candidate's alone."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-def _fill_bits(tensor: torch.Tensor, pattern: int) -> None:
-    bits = 8 * tensor.element_size()
-    signed = pattern if bits == 8 or pattern < 1 << (bits - 1) else pattern - (1 << bits)
-    if tensor.numel():
-        tensor.view(BIT_VIEW[tensor.element_size()]).fill_(signed)
-
-
-def wear(tensor: torch.Tensor) -> None:
-    """Fills with bits drawn at random."""
-    if tensor.numel():
-        values = tensor.view(-1).view(BIT_VIEW[tensor.element_size()]).view(torch.uint8)
-        values.random_(0, 2 if tensor.dtype == torch.bool else 256)

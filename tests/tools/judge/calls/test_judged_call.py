@@ -13,12 +13,11 @@ from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.judge.calls import judged_call as module
 from kernel_harness.tools.judge.calls.compared_bytes import same_bits
 from kernel_harness.tools.judge.calls.judged_call import (
-    POISONS,
     CallOptions,
     CallOutcome,
     has_outputs,
-    wear,
 )
+from kernel_harness.tools.judge.calls.poisons import POISONS, wear
 from kernel_harness.tools.judge.numerics.mismatch import BIT_VIEW
 from kernel_harness.tools.judge.numerics.packed import FLOAT4_PAIRS
 from kernel_harness.tools.judge.operators.operator_adapter import Case

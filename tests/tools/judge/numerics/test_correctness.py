@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.calls.judged_call import POISONS
+from kernel_harness.tools.judge.calls.poisons import POISONS
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
 from kernel_harness.tools.workloads.policy import ToleranceForm
