@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ..errors import InfrastructureError
@@ -25,6 +26,7 @@ from ..schema.evaluation import (
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from .calls.judged_call import JudgedCall
+from .checks.call_verdict import prepare_verdict
 from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
 from .checks.not_judged import local_fault, nothing_ran
@@ -43,7 +45,7 @@ from .processes.progress import Cancellation, Reporter
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
 from .trial_static import BESIDE_WAIT_S, STATIC_WAIT_S, TrialStatic
-from .trial_timing import TrialTiming
+from .trial_timing import TrialTiming, inputs_of_a_timing
 
 NO_GPU = "no GPU: candidates ran on the CPU or in Triton's interpreter, whose times mean nothing"
 STATIC_ONLY = "scope static does not run the candidate"
@@ -265,6 +267,8 @@ class Trial:
             time_budget,
             cache(lambda: self._start_more(held_out, judged_call.session)),
         )
+        if plan.checks.timed and not self._context.interpreted:
+            judged_call.meanwhile = self._prepare_more
         with self._times.measured("correctness"):
             checking.run(self._runnable, held_out)
         first = next(iter(checking.records.values()), None)
@@ -281,6 +285,12 @@ class Trial:
             return None
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
+
+    def _prepare_more(self, waiting: Callable[[], bool]) -> None:
+        """Draws inputs of calls to come while the first one compiles."""
+        count = self._plan.checks.trials + inputs_of_a_timing(self._plan.checks)
+        prepare = partial(prepare_verdict, self.operator)
+        self.generator.prepare_more(self._runnable, count, waiting, prepare)
 
     def _start_more(
         self, held_out: HeldOutCases, checked: CandidateSession

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..messages.judge import Checks
 from .calls.judged_call import JudgedCall
 from .checks.time_budget import StageTimes
 from .checks.workload_checks import Checking
@@ -14,7 +15,7 @@ from .timing.held_out_timing import HeldOutTiming, as_claimed
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs, copy_compiled
 from .timing.programs.kept_baseline import KeptBaseline, give_back, take_kept
-from .timing.recorders import Recorders, sealing_fault
+from .timing.recorders import ORDINARY_CALLS, Recorders, sealing_fault
 from .timing.samples import CLAIM
 from .trial_parts import TrialParts
 from .trial_processes import TrialProcesses
@@ -103,3 +104,9 @@ class TrialTiming:
             return None
         assert failed.status is not None and failed.failure is not None
         return failed.status, failed.failure
+
+
+def inputs_of_a_timing(checks: Checks) -> int:
+    """How many inputs of a workload the timing draws for its first turns."""
+    recorded = beside = 1
+    return recorded + ORDINARY_CALLS + beside + checks.pairs_per_block

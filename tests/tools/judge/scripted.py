@@ -89,6 +89,9 @@ class ScriptedSession:
         assert isinstance(self._answer, (kind, ProcessLost))
         return self._answer
 
+    def spoke(self) -> bool:
+        return True
+
     def recorded(self, timeout_s: float) -> Any:
         return wire.Recorded(reason="a script launches nothing"), []
 

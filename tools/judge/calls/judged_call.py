@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -182,6 +182,8 @@ class JudgedCall:
         self._rng = rng
         self._arena: SharedArena | None = None
         self._slots: tuple[Case, list[Slot]] | None = None
+        self.meanwhile: Callable[[Callable[[], bool]], None] | None = None
+        """Called while the next call's answer is awaited, with what says whether it still is."""
 
     def map(self, cases: list[Case]) -> ProcessLost | None:
         """Maps an arena large enough for each of the cases, unless one is mapped."""
@@ -218,7 +220,11 @@ class JudgedCall:
         Args:
             at: layout of an earlier call, whose addresses are used again; None: fresh addresses.
         """
-        return self.finish(self.begin(input_set, options, at))
+        begun = self.begin(input_set, options, at)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile(lambda: not self.session.spoke())
+        return self.finish(begun)
 
     def begin(
         self, input_set: InputSet, options: CallOptions, at: Layout | None = None

@@ -22,6 +22,7 @@ from ..numerics.correctness import check_output
 from ..numerics.fast_path import ExpectedOutput, accepted_outputs, prepare_outputs
 from ..numerics.mismatch import Mismatch
 from ..numerics.packed import unpacked
+from ..operators.generic_operator import torch_dtype
 from ..operators.input_sets import DERIVED, InputSet
 from ..operators.operator_adapter import Case, OperatorAdapter
 from ..processes.lost import ProcessLost
@@ -184,6 +185,33 @@ def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, bool, float]:
     return error.compatible, mismatch.kind in WRONG_BY_A_FIGURE, -largest
 
 
+def prepare_verdict(operator: OperatorAdapter, input_set: InputSet) -> None:
+    """Computes what a verdict on any call on these inputs needs of what is expected."""
+    outputs = {n: o for n, o in operator.definition.outputs.items() if not operator.compares(n)}
+    empty = {n: torch.empty(0, dtype=torch_dtype(str(o.dtype))) for n, o in outputs.items()}
+    _prepare(operator, input_set, {name: unpacked(one).dtype for name, one in empty.items()})
+
+
+def _prepare(
+    operator: OperatorAdapter, input_set: InputSet, dtypes: Mapping[str, torch.dtype]
+) -> None:
+    """Computes for the outputs that are so judged what the fast path needs, once."""
+    if not dtypes.keys() <= input_set.prepared.keys():
+        input_set.prepared.update(
+            prepare_outputs(
+                {
+                    name: ExpectedOutput(
+                        input_set.expected[name],
+                        input_set.trusted[name],
+                        operator.limits(name, input_set.case.uuid),
+                        dtype,
+                    )
+                    for name, dtype in dtypes.items()
+                }
+            )
+        )
+
+
 def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:
     """Sizes of axes and values of scalars, one of which may explain a wrong factor."""
     scalars = {n: v for n, v in case.scalars.items() if isinstance(v, int | float)}
@@ -195,20 +223,7 @@ def _accepted(
 ) -> dict[str, OutputError | None]:
     """The fast path's result for the outputs that the operator does not compare itself."""
     got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
-    if not got.keys() <= input_set.prepared.keys():
-        input_set.prepared.update(
-            prepare_outputs(
-                {
-                    name: ExpectedOutput(
-                        input_set.expected[name],
-                        input_set.trusted[name],
-                        operator.limits(name, input_set.case.uuid),
-                        value.dtype,
-                    )
-                    for name, value in got.items()
-                }
-            )
-        )
+    _prepare(operator, input_set, {name: value.dtype for name, value in got.items()})
     prepared = {name: found for name in got if (found := input_set.prepared[name]) is not None}
     return accepted_outputs({name: got[name] for name in prepared}, prepared)
 

@@ -14,9 +14,9 @@ import contextlib
 import os
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -35,6 +35,8 @@ SEED_BITS = 53
 """Seeds are recorded as JSON numbers, which many readers take for doubles."""
 PERTURBED_SHARE = 0.02
 PREFETCHED_BYTES = 512 << 20
+PREPARED_S, PREPARED_BYTES, LARGEST_PREPARED_BYTES = 0.05, 2 << 30, 256 << 20
+"""Inputs that take longer, or more memory in all, are drawn when they are needed."""
 LARGEST_PREFETCHED_BYTES = 32 << 20
 """Larger inputs are not prefetched: a request would have to wait for them."""
 
@@ -50,6 +52,7 @@ class InputSet:
         trusted: the trusted implementation's outputs, in the declared precision.
         prepared: by output, what the fast path computes once for all calls on these inputs.
         flat: by input and dtype, the bytes of its value (`flat_words`), seen so once.
+        drawn_s: that drawing it and running the reference took.
     """
 
     case: Case
@@ -60,6 +63,7 @@ class InputSet:
     trusted: dict[str, torch.Tensor]
     prepared: dict[str, PreparedOutput | None] = field(default_factory=dict)
     flat: dict[tuple[str, torch.dtype], torch.Tensor] = field(default_factory=dict)
+    drawn_s: float = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -169,16 +173,16 @@ class InputGenerator:
         self.book = book
         self._prefetched = prefetched
         self._key = f"{operator.key} {book.source.generator}"
-        self._prepared: dict[str, InputSet] = {}
+        self._prepared: dict[str, deque[InputSet]] = {}
         self.seconds = 0.0
         """That making inputs and running the reference took so far."""
 
     def generate(self, case: Case, family: str = "") -> InputSet:
         """A new input set, prepared or prefetched where there is one."""
         family = family or self.operator.families[0]
-        prepared = (
-            self._prepared.pop(case.uuid, None) if family == self.operator.families[0] else None
-        )
+        ready = self._prepared.get(case.uuid)
+        typical = family == self.operator.families[0]
+        prepared = ready.popleft() if typical and ready else None
         prepared = prepared or self._prefetched.take(self._key, case, family)
         if prepared is not None and not self.book.replay:
             self.book.note(case, family, prepared.seed)
@@ -191,7 +195,7 @@ class InputGenerator:
         if len(used) < len(recorded):
             return recorded[len(used)]
         ready = self._prepared.get(case.uuid)
-        kept = ready.seed if ready else self._prefetched.seed(self._key, case)
+        kept = ready[0].seed if ready else self._prefetched.seed(self._key, case)
         if kept is not None and not self.book.replay:
             return kept
         return self.book.foreseen.setdefault(case.uuid, fresh_seed())
@@ -204,11 +208,49 @@ class InputGenerator:
 
     def prepare(self, case: Case) -> None:
         """Makes the case's next typical inputs now, during a candidate's build."""
-        ready = case.uuid in self._prepared or self._prefetched.has(self._key, case)
+        ready = self._prepared.get(case.uuid) or self._prefetched.has(self._key, case)
         if not ready and not self.book.replay:
-            self._prepared[case.uuid] = self._generated(
-                case, self.operator.families[0], fresh_seed()
-            )
+            self._prepare(case)
+
+    def prepare_more(
+        self,
+        cases: Sequence[Case],
+        count: int,
+        waiting: Callable[[], bool],
+        drawn: Callable[[InputSet], None],
+    ) -> None:
+        """Makes typical inputs of the cases for later calls, while something else is awaited.
+
+        Those of a case that takes long are left to be drawn when they are needed. What it takes is
+        nobody's time, since it was awaited in any case.
+
+        Args:
+            count: of each case.
+            waiting: asked before each; ends it.
+            drawn: called with each.
+        """
+        before, quick, nbytes = self.seconds, list(cases), 0
+        for _ in range(0 if self.book.replay else count):
+            for case in list(quick):
+                if not waiting() or nbytes > PREPARED_BYTES:
+                    self.seconds = before
+                    return
+                made = self._prepare(case)
+                drawn(made)
+                nbytes += made.nbytes
+                if made.drawn_s > PREPARED_S or made.nbytes > LARGEST_PREPARED_BYTES:
+                    quick.remove(case)
+        self.seconds = before
+
+    def _prepare(self, case: Case) -> InputSet:
+        """The next of the case's typical inputs that are not ready yet, which are ready then."""
+        ready, family = self._prepared.setdefault(case.uuid, deque()), self.operator.families[0]
+        made = None if ready else self._prefetched.take(self._key, case, family)
+        if made is None:
+            foreseen = self.book.foreseen.pop(case.uuid, None)
+            made = self._generated(case, family, fresh_seed() if foreseen is None else foreseen)
+        ready.append(made)
+        return made
 
     def prefetch(self, case: Case) -> bool:
         """Makes typical inputs for a later trial, if they are small; whether it did."""
@@ -224,9 +266,11 @@ class InputGenerator:
         return self._generated(case, self.operator.families[0], fresh_seed())
 
     def _generated(self, case: Case, family: str, seed: int) -> InputSet:
+        before = self.seconds
         with self._measured():
             made = self._made(case, family, seed)
-        return self._judged(case, family, seed, made)
+        judged = self._judged(case, family, seed, made)
+        return replace(judged, drawn_s=self.seconds - before)
 
     def _made(self, case: Case, family: str, seed: int) -> dict[str, Value]:
         generator = self.book.source.generator

@@ -49,7 +49,7 @@ from . import triton_cache
 from .cleanup import private_folder
 from .device import FAKE_TARGET, device_facts
 from .log_pipe import LogPipe
-from .lost import EXCERPT_CHARACTERS, ProcessLost, describe_exit
+from .lost import EXCERPT_CHARACTERS, ProcessLost, describe_exit, describe_frame
 
 ZYGOTE_TIMEOUT_S = 90.0
 SEND_TIMEOUT_S = 1.0
@@ -68,10 +68,13 @@ class CandidateSession(Protocol):
 
     def ask(self, message: CandidateRequest, fds: Sequence[int] = ()) -> None:
         """Sends a request without waiting for its answer."""
-        ...
 
     def answer(self, kind: type[R], timeout_s: float) -> R | ProcessLost:
         """Waits for the answer to the request before."""
+        ...
+
+    def spoke(self) -> bool:
+        """Whether `answer` need not wait."""
         ...
 
     def recorded(self, timeout_s: float) -> tuple[Recorded, list[int]] | ProcessLost:
@@ -84,12 +87,6 @@ class CandidateSession(Protocol):
 
     def close(self) -> None:
         """Ends it and everything that it started."""
-        ...
-
-
-def _protocol_error(error: WireError) -> str:
-    """What was wrong with a frame, cleaned: it may quote the candidate."""
-    return shorten(f"It wrote what is no answer to the judge: {error}", EXCERPT_CHARACTERS)
 
 
 def request(
@@ -205,9 +202,9 @@ class ZygoteHandle:
         return self._process.poll() is None
 
     def another(self) -> ZygoteHandle:
-        """Ends this zygote and starts another with the same options.
+        """Ends this zygote and starts another with the same options; in the main thread only.
 
-        Called in the main thread only: a zygote dies with the thread that started it.
+        A zygote dies with the thread that started it.
         """
         self.close()
         return ZygoteHandle(self._options, interpret=self._interpret)
@@ -315,8 +312,7 @@ class ProcessSession:
         """Sends a request; that the candidate is gone shows in `answer`."""
         if self._lost is not None:
             return
-        large = isinstance(message, BuildRequest)
-        timeout_s = SEND_SOURCES_TIMEOUT_S if large else SEND_TIMEOUT_S
+        timeout_s = SEND_SOURCES_TIMEOUT_S if isinstance(message, BuildRequest) else SEND_TIMEOUT_S
         try:
             with contextlib.suppress(WireClosedError, OSError):
                 send_frame(self._socket, message, fds, timeout_s=timeout_s)
@@ -330,6 +326,10 @@ class ProcessSession:
             return found
         close_all(found[1])
         return found[0]
+
+    def spoke(self) -> bool:
+        """Whether an answer has begun to arrive, or none will."""
+        return self._lost is not None or readable(self._socket)
 
     def recorded(self, timeout_s: float) -> tuple[Recorded, list[int]] | ProcessLost:
         """Waits for a recording; its descriptors are the caller's to close."""
@@ -356,7 +356,7 @@ class ProcessSession:
         except (WireClosedError, OSError):
             return self._lose("crash", "")
         except WireError as error:
-            return self._lose("protocol", _protocol_error(error))
+            return self._lose("protocol", describe_frame(error))
         if not isinstance(message, kind):
             close_all(fds)
             return self._lose("protocol", f"It answered {message.kind!r} out of turn.")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from ...messages.frames import WireError
+from ...text import shorten
+
 EXCERPT_CHARACTERS = 3_000
 """Most characters of untrusted text in a failure."""
 
@@ -36,3 +39,8 @@ def describe_exit(exit_status: int | None) -> str:
         return f"was killed by {signal.Signals(-exit_status).name}"
     except ValueError:
         return f"was killed by signal {-exit_status}"
+
+
+def describe_frame(error: WireError) -> str:
+    """What was wrong with a frame, cleaned: it may quote the candidate."""
+    return shorten(f"It wrote what is no answer to the judge: {error}", EXCERPT_CHARACTERS)

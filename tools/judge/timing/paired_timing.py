@@ -227,9 +227,8 @@ class PairedTiming:
 
     def _input_sets(self, case: Case) -> Callable[[], InputSet]:
         """A source of inputs: new ones for each pair, or a pool where making them is slow."""
-        began = time.monotonic()
         first = self._generator.generate(case)
-        seconds = time.monotonic() - began
+        seconds = first.drawn_s  # it may have been drawn ahead
         if seconds <= CHEAP_INPUTS_S:
             self.fresh_values = (
                 self.fresh_values

@@ -288,3 +288,14 @@ def test_the_callers_buffers_hold_what_is_judged(session, by_destination, change
     outcome = call.call(input_set(), CallOptions(late=late))
     assert isinstance(outcome, CallOutcome)
     assert outcome.changed_late == changed
+
+
+def test_something_else_can_be_done_while_one_answer_is_awaited():
+    journal: list[tuple[str, str]] = []
+    call = judged_call(ScriptedSession(honest, journal=journal))
+    told: list[bool] = []
+    call.meanwhile = lambda waits: told.append(waits())
+    inputs = input_set()
+    for _ in range(2):
+        assert isinstance(call.call(inputs, CallOptions()), CallOutcome)
+    assert told == [False], "a script has answered at once"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.judge.operators import input_sets
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -68,6 +69,48 @@ def test_what_one_generator_made_ahead_is_never_recorded_as_the_other_s():
     kept = prefetched.seed(f"{operator.key} {books[0].source.generator}", CASE)
     assert kept is not None and later.first_seed(CASE) != kept
     assert later.generate(CASE).seed != kept and replaying.generate(CASE).seed == kept
+
+
+def ahead(made: InputGenerator, count: int, *, stops_after: int = 99) -> list[int]:
+    """Seeds of what was drawn ahead."""
+    seeds: list[int] = []
+    made.prepare_more(
+        [CASE], count, lambda: len(seeds) < stops_after, lambda drawn: seeds.append(drawn.seed)
+    )
+    return seeds
+
+
+def test_what_was_drawn_ahead_is_recorded_when_it_is_used_and_not_before(operator):
+    made = input_generator(operator)
+    seeds = ahead(made, 3)
+    assert len(seeds) == 3 and not made.book.seeds and made.seconds == 0.0
+    assert made.generate(CASE, "large").seed not in seeds
+    assert [made.generate(CASE).seed for _ in range(2)] == seeds[:2]
+    assert made.book.seeds["w"][1:] == seeds[:2]
+    assert made.first_seed(CASE) == seeds[2] == made.generate(CASE).seed
+    assert made.generate(CASE).seed not in seeds
+
+
+def test_a_seed_that_was_promised_is_that_of_the_next_inputs_whatever_is_drawn_ahead(operator):
+    made = input_generator(operator)
+    promised = made.first_seed(CASE)
+    assert ahead(made, 2)[0] == promised == made.generate(CASE).seed
+    other = input_generator(operator)
+    assert other.prefetch(CASE)
+    kept = other.first_seed(CASE)
+    assert ahead(other, 2)[0] == kept == other.generate(CASE).seed
+
+
+def test_drawing_ahead_ends_when_nothing_is_awaited_and_leaves_what_takes_long(
+    operator, monkeypatch
+):
+    assert len(ahead(input_generator(operator), 9, stops_after=2)) == 2
+    monkeypatch.setattr(input_sets, "PREPARED_S", 0.0)
+    made = input_generator(operator)
+    assert len(ahead(made, 9)) == 1
+    assert made.generate(CASE).drawn_s > 0.0
+    replaying = input_generator(operator, replay={"w": [1, 2]})
+    assert ahead(replaying, 9) == []
 
 
 def test_perturbed_inputs_differ_in_a_few_places_and_their_outputs_follow(operator):
@@ -132,7 +175,7 @@ def test_perturbed_probabilities_are_probabilities_still(rows):
 def test_a_prepared_input_set_is_used_once(operator):
     made = input_generator(operator)
     made.prepare(CASE)
-    prepared = made._prepared["w"]
+    (prepared,) = made._prepared["w"]
     made.prepare(CASE)
     first, second = made.generate(CASE), made.generate(CASE)
     assert first is prepared and first.seed != second.seed
