@@ -7,9 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 STOP_S = 0.5
+STAT_BYTES = 1 << 10
+"""A process's name has at most 15 characters, and each of some fifty numbers at most 20 digits."""
 AT_REST = "TtZX"
 """States of processes that were stopped, that are traced, and that have ended."""
 
@@ -30,17 +31,33 @@ def stop_descendants(roots: Iterable[int]) -> list[int]:
         new = [pid for pid in descendants(*roots) if pid not in stopped]
         send_all(new, signal.SIGSTOP)
         stopped |= dict.fromkeys(new)
-        if not new and all(_state(pid) in AT_REST for pid in stopped):
+        moving = new
+        while moving and time.monotonic() < deadline:
+            moving = [pid for pid in moving if _state(pid) not in AT_REST]
+        if not new:
             break
     return list(stopped)
 
 
 def _state(pid: int) -> str:
     """The letter of a process's state in /proc; that of a dead one when it is gone."""
+    facts = _facts(pid)
+    return facts[0].decode("ascii", "replace") if facts else "X"
+
+
+def _facts(pid: int | str) -> list[bytes]:
+    """State and parent of a process, from /proc; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return "X"
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return []
+    try:
+        # One short read: hundreds of processes are looked at while candidates wait to be stopped.
+        return os.read(descriptor, STAT_BYTES).rpartition(b")")[2].split(None, 2)[:2]
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def send_all(pids: Iterable[int], number: signal.Signals) -> None:
@@ -53,13 +70,9 @@ def send_all(pids: Iterable[int], number: signal.Signals) -> None:
 def descendants(*roots: int) -> list[int]:
     """Process ids of the descendants of some processes, from /proc, nearest first."""
     parents: dict[int, list[int]] = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = Path(entry.path, "stat").read_text()
-            parent = int(stat.rpartition(")")[2].split()[1])
-            parents.setdefault(parent, []).append(int(entry.name))
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        if len(facts := _facts(name)) == 2:
+            parents.setdefault(int(facts[1]), []).append(int(name))
     found: list[int] = []
     edge = list(roots)
     while edge:
