@@ -90,8 +90,9 @@ def main(arguments: list[str]) -> int:
 def _begin_others(context: JudgeContext) -> None:
     """Starts what the first trial takes after its first process; a server waits for that one."""
     try:
+        context.begin_own()
         context.begin_others()
-    except HarnessError:
+    except (HarnessError, RuntimeError):  # the latter is torch's
         logger.exception("Processes for the first trial could not be started")
 
 

@@ -154,6 +154,14 @@ class JudgeContext:
         """Starts the process that the first trial takes first."""
         self.prewarmed.begin(1)
 
+    def begin_own(self) -> None:
+        """Makes this process's own CUDA context, for which the first inputs wait.
+
+        The driver makes one context after another, and many others are asked for next.
+        """
+        if not self.interpreted:
+            torch.cuda.synchronize(self.device)
+
     def begin_others(self) -> None:
         """Starts the other processes of the first trial, without waiting for a context."""
         self._begin_calls()

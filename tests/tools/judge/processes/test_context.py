@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from kernel_harness.tools.judge import main as judge_main
 from kernel_harness.tools.judge.processes import context as module
 from kernel_harness.tools.judge.processes.candidate_process import ZygoteGoneError
 from kernel_harness.tools.judge.processes.context import JudgeContext, spawn_options
@@ -322,3 +323,13 @@ def test_a_judge_waits_for_no_context_before_it_is_ready(runners, monkeypatch):
     context.begin_others()
     assert len(runners) == RUNNERS and len(zygote.spawned) > 1
     assert not any(process.waited for process in (*runners, *zygote.spawned))
+
+
+def test_the_judge_makes_its_own_context_before_it_asks_for_others(runners, monkeypatch):
+    told: list[int] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: told.append(len(runners)))
+    context, _ = opened(GPU, memory=1 << 40, **SEALED)
+    judge_main._begin_others(context)
+    assert told == [0] and len(runners) == RUNNERS
+    opened(CPU)[0].begin_own()
+    assert told == [0]
