@@ -18,6 +18,7 @@ MODULE = "kernel_harness.tools.agents.processes.confined"
 KEPT_BYTES = 1 << 20
 """Of an output: so much of its beginning, and as much of its end."""
 GRACE_S = 5.0
+MOST_PROCESSES = 512
 
 
 class AgentEnd(StrEnum):
@@ -54,6 +55,7 @@ class AgentStart:
         arguments: the command line.
         stdin: the prompt, or nothing.
         work: the working folder; `writable` are all folders that it may write to.
+        processes: that it may have at once.
     """
 
     arguments: Sequence[str]
@@ -63,6 +65,7 @@ class AgentStart:
     readable: Sequence[Path]
     writable: Sequence[Path]
     confine: bool = True
+    processes: int = MOST_PROCESSES
 
 
 class _Kept:
@@ -99,6 +102,7 @@ async def run_agent(
         readable=[str(path) for path in start.readable],
         writable=[str(path) for path in start.writable],
         parent=os.getpid(),
+        processes=start.processes,
         confine=start.confine,
     )
     text = command.model_dump_json()

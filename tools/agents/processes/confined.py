@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ from ...confinement.process_tree import descendants, kill_all, stop_descendants
 from ...process_control import die_with_parent, forbid_dumps
 
 NOT_CONFINED = 125
+TOO_MANY_PROCESSES = 126
 NOT_STARTED = 127
+LOOKS_S = 0.1
+LOOKS_BETWEEN = 50
+"""Of so many looks one counts the processes, however few tasks the machine has."""
 WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -32,6 +37,7 @@ class ConfinedCommand(BaseModel):
 
     Attributes:
         parent: process id of whoever started it.
+        processes: that it and all that it starts may have at once.
         confine: refuse to start the command where the kernel cannot confine it.
     """
 
@@ -41,6 +47,7 @@ class ConfinedCommand(BaseModel):
     readable: list[str]
     writable: list[str]
     parent: int
+    processes: int
     confine: bool = True
 
 
@@ -55,9 +62,38 @@ def main(arguments: list[str]) -> int:
     child = os.fork()
     if child == 0:
         _become(command)
-    _, status = os.waitpid(child, 0)
+    status = _waited_for(child, command.processes)
     _kill_what_is_left()
+    if status is None:
+        sys.stderr.write(f"\nIt had more than {command.processes} processes and was ended.\n")
+        return TOO_MANY_PROCESSES
     return os.waitstatus_to_exitcode(status) % 256
+
+
+def _waited_for(child: int, most: int) -> int | None:
+    """A process's status when it has ended; None as soon as there are too many below this one.
+
+    A limit of the kernel's would not do: root has none, and others share theirs with all that the
+    user runs. How many tasks the machine has costs little to ask, and is asked often.
+    """
+    before, number = _tasks(), 0
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        number += 1
+        many = _tasks() - before > most // 2
+        if (many or number % LOOKS_BETWEEN == 0) and len(descendants(os.getpid())) > most:
+            return None
+        time.sleep(LOOKS_S)
+
+
+def _tasks() -> int:
+    """How many tasks the machine has; 0 where /proc does not say."""
+    try:
+        return int(Path("/proc/loadavg").read_text().split()[3].rpartition("/")[2])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _become(command: ConfinedCommand) -> None:
