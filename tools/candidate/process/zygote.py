@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,6 @@ from ...confinement.process_tree import descendants, kill_all, send_all, stop_de
 from ...messages.frames import TRUSTED_FRAME_BYTES, WireError
 from ...messages.sockets import WireClosedError, close_all, recv_frame, send_frame
 from ...messages.zygote import Pause, Paused, Reap, Reaped, Spawn, Spawned, to_zygote
-from ..cpu.triton_patches import patch_interpreter
 from ..sandbox import namespaces
 from ..sandbox.enter import SKIP_VARIABLE, skipped_steps
 from .supervisor import SupervisorConfig, supervise
@@ -53,6 +53,7 @@ in every forked child.
 """
 
 
+CACHE = "triton.runtime.cache"
 COMPILES = "kernel_harness.tools.candidate.calls.warm_up_kernel"
 
 _LEFT_OUT_IN_TURN = (
@@ -270,17 +271,28 @@ def import_modules(*, interpret: bool) -> None:
     """Imports what candidates will need, so that a fork has it already."""
     if interpret:
         os.environ["TRITON_INTERPRET"] = "1"  # noqa: TID251 - read by triton as it is imported
+    hashing = threading.Thread(target=_hash_triton, name="hashes Triton")
+    with contextlib.suppress(Exception):
+        importlib.import_module(CACHE)
+        hashing.start()
     for name in WARM_MODULES:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    from ..cpu.triton_patches import patch_interpreter  # which imports torch
+
     if interpret:
         patch_interpreter()
-    with contextlib.suppress(Exception):
-        # A hash over Triton's whole installation, a second of work that every fork would repeat.
-        importlib.import_module("triton.runtime.cache").triton_key()
+    if hashing.ident is not None:
+        hashing.join()  # no thread may run when something is forked
     if not interpret:
         with contextlib.suppress(Exception):
             importlib.import_module(COMPILES).compile_alone()
+
+
+def _hash_triton() -> None:
+    """Has Triton hash its whole installation: a second of work that every fork would repeat."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(CACHE).triton_key()
 
 
 def main(arguments: list[str]) -> int:
