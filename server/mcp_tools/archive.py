@@ -44,7 +44,7 @@ from .fields import (
 
 CandidateId = Annotated[
     str,
-    Field(description="Id, or a unique beginning of it."),
+    Field(description="Id or its beginning."),
 ]
 Policy = Literal[
     "epsilon_greedy",
@@ -89,9 +89,9 @@ async def archive_candidate(
 ) -> ArchivedAnswer:
     """Keeps one trial in the archive for good, failed ones too, with its lesson.
 
-    Call it after every evaluation that ends an idea, won or lost: what is not archived is tried
-    again. Example: archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte
-    loads', lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
+    Call it when an idea ends, won or lost: what is not archived is tried again. Example:
+    archive_candidate(workspace='gdn-1', evaluation_id='ev-…', hypothesis='16-byte loads',
+    lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
     found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
@@ -116,23 +116,18 @@ async def amend_candidate(
     note: Annotated[
         str | None, Field(max_length=4_000, description="A remark, by whoever makes it.")
     ] = None,
-    lesson: Annotated[
-        str | None, Field(max_length=4_000, description="What is known now, for the old lesson.")
-    ] = None,
-    tags: Annotated[
-        list[str] | None, Field(description="All techniques, for the old ones.")
-    ] = None,
+    lesson: Annotated[str | None, Field(max_length=4_000, description="For the old one.")] = None,
+    tags: Annotated[list[str] | None, Field(description="For the old ones.")] = None,
     parent: Annotated[
         list[str] | None,
-        Field(description="All ids it was derived from, for the old ones; [] for the reference."),
+        Field(description="Ids, for the old ones; [] for the reference."),
     ] = None,
 ) -> AmendedAnswer:
     """Adds a note to an archived candidate, or another lesson, tags or parents.
 
-    Use it when a parent was forgotten, a lesson was wrong, or something was learnt later. Each
-    amendment is kept with its author; the newest holds. Example:
-    amend_candidate(candidate_id='4f2a9c01d3be', parent=['1b0c55e2a917']). Next: search_archive
-    finds the new words.
+    Use it when a parent was forgotten, a lesson was wrong, or something was learnt later; the
+    newest amendment holds. Example: amend_candidate(candidate_id='4f2a9c01d3be',
+    parent=['1b0c55e2a917']). Next: search_archive finds the new words.
     """
     words = AmendmentWords(lesson=lesson, tags=tags, parents=parent, note=note)
     archive = harness_of(ctx).archive
@@ -142,15 +137,15 @@ async def amend_candidate(
 async def search_archive(
     ctx: Call,
     definition: Annotated[
-        str | None, Field(description="Name or short form; without it, all definitions.")
+        str | None, Field(description="Name or short form; all if absent.")
     ] = None,
     query: Annotated[
         str | None,
-        Field(description="Words of techniques, hypotheses, lessons, failures; any counts."),
+        Field(description="Words; any counts."),
     ] = None,
     status: Annotated[
         str | None,
-        Field(description="A status ('TIMEOUT') or an outcome ('failed', 'slower', 'faster', …)."),
+        Field(description="A status ('TIMEOUT') or outcome ('slower')."),
     ] = None,
     hardware: Annotated[str | None, Field(description="Device, e.g. 'H200'.")] = None,
     technique: Annotated[str | None, Field(description="Beginning of a tag.")] = None,
@@ -159,7 +154,7 @@ async def search_archive(
     ] = None,
     bottleneck: Annotated[
         str | None,
-        Field(description="Beginning of a bottleneck: what was tried on parents so bound."),
+        Field(description="Beginning of a parent's bottleneck."),
     ] = None,
     error: Annotated[str | None, Field(description="Words of a failure.")] = None,
     client: Annotated[str | None, Field(description="Beginning of who made it.")] = None,
@@ -167,7 +162,7 @@ async def search_archive(
     op_type: Annotated[str | None, Field(description="Operator family, e.g. 'gdn'.")] = None,
     parent: Annotated[
         str | None,
-        Field(description="Id of a candidate to go on from: what it has is not recommended."),
+        Field(description="Id: what it has is not recommended."),
     ] = None,
     limit: Annotated[int, Field(ge=1, le=100, description="Candidates on a page.")] = 10,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
@@ -222,17 +217,16 @@ async def select_parent(
         Field(
             description="epsilon_greedy explores now and then, best_first never; ucb and mcts "
             "weigh visits; best_of_k begins anew; reflexion goes on from the newest; the last two "
-            "leave a part of the method out."
+            "are ablations."
         ),
     ] = "epsilon_greedy",
     seed: Annotated[int | None, Field(description="Repeats a choice.")] = None,
 ) -> SelectionAnswer:
     """Chooses the archived candidate to expand next, and says why and why not others.
 
-    Use it at the start of each round instead of always taking the best: dead branches are left out.
-    `candidate_id` 'reference' means: begin from the template. Example:
-    select_parent(definition='gdn_decode'). Next: get_context for that candidate, then
-    open_workspace(start_from=its id).
+    Use it at the start of each round: dead branches are left out. `candidate_id` 'reference' means:
+    begin from the template. Example: select_parent(definition='gdn_decode'). Next: get_context for
+    that candidate, then open_workspace(start_from=its id).
     """
     harness = harness_of(ctx)
     name = harness.dataset.operator(definition).name
@@ -267,10 +261,9 @@ async def promote_candidate(
 ) -> PromotionAnswer:
     """Verifies an archived candidate afresh and makes it the best when every rule holds.
 
-    Call it for a candidate whose full evaluation is FASTER and which someone else has reviewed. It
-    checks every workload and hidden cases again: minutes of GPU. RUNNING: the same call again
-    waits. Example: promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the
-    rule names, else report the promotion.
+    Call it when the full evaluation is FASTER and someone else has reviewed it. All workloads and
+    hidden cases are judged again: minutes. RUNNING: the same call again waits. Example:
+    promote_candidate(candidate_id='4f2a9c01d3be'). Next: on a refusal fix what the rule names.
     """
     harness = harness_of(ctx)
     patience = harness.settings.wait_s if wait_s is None else wait_s
@@ -297,8 +290,8 @@ async def rollback_promotion(
     """Withdraws the best candidate of a definition and returns to the one before it.
 
     Use it only when a promoted candidate was found wrong or dishonest, and a person agrees.
-    Example: rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next: archive
-    what was learnt, then search_archive.
+    Example: rollback_promotion(definition='gdn_decode', reason='reads past seq_len'). Next:
+    search_archive.
     """
     rolled = await in_thread(harness_of(ctx).promotions.rollback, definition, reason, gpu)
     return rollback_answer(definition, rolled)

@@ -98,8 +98,8 @@ async def get_evaluation(
 ) -> EvaluationAnswer:
     """Gets a verdict by its id, waiting for one that is still RUNNING.
 
-    Use it after evaluate_kernel answered RUNNING, or to read a verdict again; the result is as
-    evaluate_kernel's. Example: get_evaluation(evaluation_id='ev-…'). Next: `next_steps` in it.
+    Use it after RUNNING, or to read a verdict again; the result is as evaluate_kernel's. Example:
+    get_evaluation(evaluation_id='ev-…'). Next: `next_steps` in it.
     """
     async with progress_to(ctx) as progress:
         evaluated = await harness_of(ctx).evaluations.get(evaluation_id, wait_s, progress)

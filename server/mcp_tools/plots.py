@@ -20,7 +20,7 @@ async def plot_floors(
     evaluation_id: Annotated[str, Field(description="A timed evaluation, 'ev-…'.")],
     device: Annotated[
         str | None,
-        Field(description="Whose floors, as a target; those of the device measured on if absent."),
+        Field(description="Whose floors; else of the device measured on."),
     ] = None,
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.
@@ -49,9 +49,9 @@ async def plot_roofline(
 ) -> Image:
     """Draws a definition's archived candidates under the device's roofline, the best in colour.
 
-    Use it before planning: points on the slope are bound by memory, under the flat part by
-    arithmetic, far below both by latency. Example: plot_roofline(definition='gdn_decode'). Next:
-    plot_floors for one evaluation, or profile_ncu.
+    Use it before planning: on the slope memory binds, under the flat part arithmetic, far below
+    latency. Example: plot_roofline(definition='gdn_decode'). Next: plot_floors for one evaluation,
+    or profile_ncu.
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
@@ -73,7 +73,7 @@ async def plot_progress(
     ] = "candidates",
     scale: Annotated[
         Literal["latency", "speedup"],
-        Field(description="Upwards; speed-ups are over the reference, else the baseline."),
+        Field(description="Speed-ups are over the reference, else the baseline."),
     ] = "latency",
     gpu: Annotated[
         str | None,

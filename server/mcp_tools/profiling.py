@@ -46,20 +46,20 @@ async def profile_ncu(
     workloads: Workloads = None,
     set: Annotated[
         Literal["basic", "detailed", "full"],
-        Field(description="How many counters; 'full' takes several times as long."),
+        Field(description="How many counters; 'full' is slow."),
     ] = "detailed",
     compare_to: Annotated[
         str | None,
-        Field(description="A peer, solution or candidate id profiled on the same inputs."),
+        Field(description="A peer, solution or candidate id."),
     ] = None,
     detail: DetailLevel = "concise",
 ) -> ProfileAnswer:
     """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
 
-    Use it before forming a hypothesis, on a candidate that passed: it names the bottleneck, the
-    figures that show it and ranked changes. Profiled times are not latencies. Example:
+    Use it on a candidate that passed, before a hypothesis: it names the bottleneck, the figures
+    that show it and ranked changes. Its times are not latencies. Example:
     profile_ncu(workspace='gdn-1', workloads=['3daa0974'], compare_to='triton_baseline'). Next: one
-    hint becomes one hypothesis in a new workspace.
+    hint, one workspace.
     """
     harness = harness_of(ctx)
     found = await in_thread(
@@ -111,8 +111,8 @@ async def sanitize(
 ) -> SanitizerAnswer:
     """Runs a candidate under compute-sanitizer: bad addresses, races, uninitialised reads.
 
-    Use it when results are flaky, when a candidate crashes, or before promotion of CUDA code.
-    Example: sanitize(workspace='gdn-1'). Next: fix the first finding, then evaluate_kernel.
+    Use it when results are flaky, on a crash, or before promotion of CUDA code. Example:
+    sanitize(workspace='gdn-1'). Next: fix the first finding, then evaluate_kernel.
     """
     harness = harness_of(ctx)
     found = await in_thread(

@@ -25,14 +25,13 @@ async def check_environment(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="One of yours, whose reference is run, too."),
+        Field(description="One of yours."),
     ] = None,
 ) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
-    Call it first in a session, and when something is missing: each missing tool comes with what it
-    costs and the command that fixes it. With `definition` its reference is run (seconds): what
-    makes it unfit to judge is in `dataset_problems`. Example:
+    Call it first: each missing tool comes with what it costs and the command that fixes it. With
+    `definition` its reference is run, too: what makes it unfit is in `dataset_problems`. Example:
     check_environment(definition='silu_mul'). Next: list_workloads.
     """
     harness, found = harness_of(ctx), list[str]()
@@ -46,7 +45,7 @@ async def list_workloads(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="Name or short form; without it, all definitions."),
+        Field(description="Name or short form; all if absent."),
     ] = None,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Field(ge=1, le=200, description="Rows on a page.")] = 10,
@@ -80,10 +79,9 @@ async def sample_shapes(
 ) -> ShapesAnswer:
     """Groups a definition's workloads into regimes and picks one representative of each.
 
-    Use it before deciding what to optimise: `latency_share` says where the time goes, `why` says
-    why a band is one regime, `weights` turn the few into an estimate of all. Example:
-    sample_shapes(definition='gdn_prefill'). Next: evaluate_kernel(scope='sample') measures exactly
-    these.
+    Use it before deciding what to optimise: `latency_share` says where the time goes, `weights`
+    turn the few into an estimate of all. Example: sample_shapes(definition='gdn_prefill'). Next:
+    evaluate_kernel(scope='sample') measures exactly these.
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
@@ -95,9 +93,7 @@ async def sample_shapes(
 async def open_workspace(
     ctx: Call,
     definition: DefinitionName,
-    name: Annotated[
-        str | None, Field(description="1-64 of a-z 0-9 . _ -; made up when left out.")
-    ] = None,
+    name: Annotated[str | None, Field(description="Of a-z 0-9 . _ -; made up if absent.")] = None,
     start_from: Annotated[
         str,
         Field(
@@ -109,15 +105,13 @@ async def open_workspace(
         Literal["triton", "torch", "tvm_ffi", "nvrtc"] | None,
         Field(description="With kernels, launches and binding of this kind."),
     ] = None,
-    plan: Annotated[
-        str | None, Field(description="Recorded plan to carry out, instead of start_from.")
-    ] = None,
+    plan: Annotated[str | None, Field(description="Recorded plan, instead of start_from.")] = None,
 ) -> WorkspaceAnswer:
     """Makes a new folder for one candidate: candidate.toml, sources, the reference, notes.
 
-    Use one workspace per idea. Start from the best known candidate, not from the template, once
-    there is one. Example: open_workspace(definition='gdn_decode', start_from='triton_baseline').
-    Next: edit the sources with your own file tools, then evaluate_kernel(scope='smoke').
+    Use one for each idea, from the best known candidate once there is one. Example:
+    open_workspace(definition='gdn_decode', start_from='triton_baseline'). Next: edit the sources,
+    then evaluate_kernel(scope='smoke').
     """
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
