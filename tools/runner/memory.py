@@ -88,13 +88,15 @@ class RunnerMemory:
     def map_scratch(self, regions: Sequence[MemoryRegion]) -> list[Range]:
         """Maps memory of this process's own under the regions; returns what was mapped.
 
-        The memory of the plan before is given back: at most one plan is loaded.
+        The memory of the plan before is given back, or is this one's if it lies there: at most one
+        plan is loaded, and all of it is poisoned before each replay.
         """
-        self._unmap(self._scratch)
         self._unmap(self._copies)
         ranges = covered(regions, self._granule)
-        for begin, end in ranges:
-            self._map_own(begin, end, self._scratch)
+        if ranges != [mapped for mapped, _ in self._scratch]:
+            self._unmap(self._scratch)
+            for begin, end in ranges:
+                self._map_own(begin, end, self._scratch)
         return ranges
 
     def _map_own(self, begin: int, end: int, kept: list[tuple[Range, int]]) -> None:

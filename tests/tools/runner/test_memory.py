@@ -49,9 +49,12 @@ def test_the_scratch_of_a_second_plan_replaces_that_of_the_first():
     memory = RunnerMemory(driver, 0)
     region = MemoryRegion(address=RESERVATION_BASE, nbytes=512)
     memory.map_scratch([region])
-    memory.map_scratch([region])
+    assert memory.map_scratch([region]) == [(RESERVATION_BASE, RESERVATION_BASE + GRANULE)]
+    assert "cuMemUnmap" not in driver.names(), "it lies where the first one lay"
+    larger = MemoryRegion(address=RESERVATION_BASE, nbytes=GRANULE + 512)
+    memory.map_scratch([larger])
     assert driver.names().count("cuMemUnmap") == 1
     assert driver.names().count("cuMemRelease") == 1
-    assert memory.holds(RESERVATION_BASE, 512)
+    assert memory.holds(RESERVATION_BASE, GRANULE + 512)
     memory.map_scratch([])
     assert not memory.holds(RESERVATION_BASE, 512)

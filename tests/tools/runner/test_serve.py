@@ -180,11 +180,22 @@ def test_scratch_is_poisoned_and_restored_before_the_launch_and_the_flush(judge,
 def test_a_second_plan_takes_the_place_of_the_first(judge, driver):
     judge.load()
     judge.ask(Replay(calls=[ReplayCall()]))
-    assert isinstance(judge.load(), PlanLoaded)
+    assert isinstance(judge.load(*plan_of(CUBIN)), PlanLoaded)
     names = driver.names()
     assert names.count("cuModuleUnload") == 1
     assert names.count("cuMemUnmap") == names.count("cuMemRelease") >= 1
     assert isinstance(judge.ask(Replay(calls=[ReplayCall()])), Replayed)
+
+
+def test_memory_that_the_next_plan_wants_at_the_same_place_stays_and_is_poisoned(judge, driver):
+    judge.load()
+    judge.ask(Replay(calls=[ReplayCall()]))
+    assert isinstance(judge.load(), PlanLoaded)
+    assert "cuMemUnmap" not in driver.names() and driver.names().count("cuModuleUnload") == 1
+    del driver.calls[:]
+    judge.ask(Replay(calls=[ReplayCall()], scratch_byte=0x5A))
+    fills = [given[1] for name, given in driver.calls if name == "cuMemsetD8Async"]
+    assert fills and set(fills) == {0x5A}
 
 
 def test_an_output_in_scratch_is_poisoned_after_the_scratch(judge, driver):
