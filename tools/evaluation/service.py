@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -318,6 +318,7 @@ class EvaluationService:
             plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
             devices = request.devices or self.devices
             own = partial(self._pool.evaluate, devices, client=request.caller)
+            statistics = asyncio.ensure_future(asyncio.to_thread(_statistics))
             report = await (pending.carry_out or own)(plan, pending.report)
             evaluation = Evaluation.model_validate(report.evaluation)
             evaluation = self._completed(evaluation, request.operator)
@@ -327,11 +328,8 @@ class EvaluationService:
             return pending.failed(Status.INFRASTRUCTURE_ERROR, infrastructure_fault(error))
         except DatasetError as error:
             return pending.failed(Status.INVALID_REFERENCE, operator_fault(error))
-        # Statistics need numpy and scipy, which a server that has judged nothing need not load.
-        from .comparison import summarised
-
         floors = evaluation.evidence.noise_floor or {}
-        return await asyncio.to_thread(summarised, evaluation, floors)
+        return await asyncio.to_thread(await statistics, evaluation, floors)
 
     def _sample(self, operator: Operator) -> ShapeSample:
         """An operator's regimes and sample, found again when what they follow from has changed."""
@@ -381,3 +379,13 @@ def _with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
     versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
     evidence = evaluation.evidence.model_copy(update={"versions": versions})
     return evaluation.model_copy(update={"evidence": evidence})
+
+
+def _statistics() -> Callable[[Evaluation, Mapping[str, float]], Evaluation]:
+    """What makes summaries of samples, loaded while the first record is awaited.
+
+    It needs numpy and scipy, a second of loading, which a server that judges nothing need not load.
+    """
+    from .comparison import summarised
+
+    return summarised

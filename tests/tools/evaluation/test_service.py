@@ -10,6 +10,7 @@ import pytest
 
 from kernel_harness.tools.devices.noise_floor import write_noise_floor
 from kernel_harness.tools.errors import DatasetError, InfrastructureError, RequestError
+from kernel_harness.tools.evaluation import service as service_module
 from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
 from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
@@ -492,6 +493,23 @@ def test_what_was_judged_is_kept_before_the_verdict_is_told(service, operator):
     assert kept == [(evaluation.evaluation_id, "p", "q", MADE)]
     broken = asyncio.run(judged(made, operator, named("broken", "def run(x, y:\n  pass\n")))
     assert kept[1] == (broken.evaluation_id, None, None, NOBODY)
+
+
+def test_what_makes_summaries_is_loaded_while_a_judge_is_at_work(service, operator, monkeypatch):
+    loaded = threading.Event()
+    found, load = service._pool.evaluate, service_module._statistics
+
+    def loads() -> object:
+        loaded.set()
+        return load()
+
+    async def evaluate(*arguments, **more):
+        assert await asyncio.to_thread(loaded.wait, 30), "nothing is loaded yet"
+        return await found(*arguments, **more)
+
+    monkeypatch.setattr(service_module, "_statistics", loads)
+    monkeypatch.setattr(service._pool, "evaluate", evaluate)
+    assert asyncio.run(judged(service, operator, named("fine"))).status is Status.PASSED
 
 
 def test_a_verdict_says_that_it_is_in_no_commit_until_it_is(service, operator):
