@@ -108,5 +108,5 @@ class TrialTiming:
 
 def inputs_of_a_timing(checks: Checks) -> int:
     """How many inputs of a workload the timing draws for its first turns."""
-    recorded = beside = 1
-    return recorded + ORDINARY_CALLS + beside + checks.pairs_per_block
+    first = recorded = beside = 1
+    return first + recorded + ORDINARY_CALLS + beside + checks.pairs_per_block

@@ -101,6 +101,14 @@ def test_a_seed_that_was_promised_is_that_of_the_next_inputs_whatever_is_drawn_a
     assert ahead(other, 2)[0] == kept == other.generate(CASE).seed
 
 
+def test_inputs_by_which_nothing_is_judged_are_not_recorded_and_leave_the_promised_ones(operator):
+    made = input_generator(operator)
+    seeds = ahead(made, 2)
+    assert made.unrecorded(CASE).seed == seeds[1] and made.unrecorded(CASE).seed not in seeds
+    assert not made.book.seeds
+    assert made.generate(CASE).seed == seeds[0]
+
+
 def test_drawing_ahead_ends_when_nothing_is_awaited_and_leaves_what_takes_long(
     operator, monkeypatch
 ):
