@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STATUS, STOP = "status", "stop"
 LAST = "last"
+MOST_OTHERS = 12
+"""Searches that the status of the newest one names."""
 DEFAULTS = {"agent": "tuner", "policy": "epsilon_greedy", "roles": "single", "start": "baseline"}
 
 
@@ -115,7 +117,23 @@ def _status(harness: Harness, name: str | None, *, as_json: bool) -> str:
     elif state.ended is None:
         again = f"kernel-harness optimize {state.options.definition} --resume"
         lines.append(f"Its process has ended before it was done: {again}")
+    if name is None:
+        lines += _others(harness, ledger)
     return "\n".join(lines)
+
+
+def _others(harness: Harness, shown: SearchLedger) -> list[str]:
+    """The other searches, the newest first, each in a line."""
+    from ....tools.agents.records.ledger import searches
+    from ....tools.agents.records.state import state_of
+    from .words import search_line
+
+    others = [found for found in searches(harness.archive.repository) if found.ref != shown.ref]
+    states = [state_of(found.events()) for found in others[:MOST_OTHERS]]
+    lines = [f"  {search_line(state)}" for state in states if state is not None]
+    if len(others) > MOST_OTHERS:
+        lines.append(f"  and {len(others) - MOST_OTHERS} older ones")
+    return ["Other searches:", *lines] if lines else []
 
 
 def _stop(harness: Harness, name: str | None) -> str:

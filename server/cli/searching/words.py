@@ -43,6 +43,16 @@ def search_lines(
     return [line for line in lines if line]
 
 
+def search_line(state: SearchState) -> str:
+    """The search in a line."""
+    began, best = state.began, state.best
+    said = f"{began.search_id}  {state.options.definition}  {began.agent}"
+    said += f": {len(state.finished)} rounds"
+    if best is not None and best.best_us is not None:
+        said += f", best {best.best_us:.4g} us"
+    return f"{said}, ended" if state.ended else f"{said}, not ended"
+
+
 def search_data(state: SearchState) -> dict[str, Any]:
     """The search as plain data: what it was asked for, its rounds, the best, what it used."""
     best, start = state.best, state.start

@@ -20,7 +20,7 @@ def comparison_lines(groups: Sequence[GroupFigures]) -> list[str]:
     head += [f"fast_{p:g}" for p in ordered[0].fast] + ["best (95 %)"]
     rows = [
         [
-            one_line(g.name, LONGEST_NAME),
+            _short(g.name),
             str(g.searches),
             str(g.rounds),
             _share(g.right),
@@ -51,7 +51,7 @@ def comparison_data(groups: Sequence[GroupFigures]) -> list[dict[str, Any]]:
 
 def _course(axis: CourseAxis, groups: Sequence[GroupFigures]) -> list[str]:
     rows = [
-        [one_line(group.name, LONGEST_NAME)]
+        [_short(group.name)]
         + [f"{p.at:.4g}: {_interval(p.speedup)}" for p in group.points if p.axis is axis]
         for group in groups
         if any(p.axis is axis for p in group.points)
@@ -77,7 +77,7 @@ def _costs(groups: Sequence[GroupFigures]) -> list[str]:
             "–" if value is None else f"{value / n:.4g}"
             for value in (usage.tokens_in, usage.tokens_out, usage.cost_usd)
         ]
-        rows.append([one_line(group.name, LONGEST_NAME), *said])
+        rows.append([_short(group.name), *said])
     return _table(head, rows)
 
 
@@ -89,6 +89,15 @@ def _words(groups: Sequence[GroupFigures]) -> list[str]:
     if any(group.searches < 3 for group in groups):
         lines.append("With fewer than three repeats an interval is the least and the greatest.")
     return lines
+
+
+def _short(name: str) -> str:
+    """A group's name without its middle, where it is long: its end often tells groups apart."""
+    said = one_line(name, len(name))
+    if len(said) <= LONGEST_NAME:
+        return said
+    head = LONGEST_NAME // 3
+    return f"{said[:head]}…{said[head + 1 - LONGEST_NAME :]}"
 
 
 def _share(value: float | None) -> str:

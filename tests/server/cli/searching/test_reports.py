@@ -66,6 +66,18 @@ def test_searches_are_compared_all_or_by_name(data: Path, capsys: pytest.Capture
     assert "could be any of" in capsys.readouterr().err
 
 
+def test_the_status_names_the_other_searches(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.run(["optimize", "status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("s20260103-000000-cccccc")
+    others = lines[lines.index("Other searches:") + 1 :]
+    assert [line.split()[0] for line in others] == [
+        "s20260102-000000-bbbbbb",
+        "s20260101-000000-aaaaaa",
+    ]
+    assert others[1].endswith("claude: 1 rounds, best 5 us, not ended")
+
+
 def test_a_comparison_is_by_what_is_asked_for_and_drawn(
     data: Path, capsys: pytest.CaptureFixture[str]
 ):

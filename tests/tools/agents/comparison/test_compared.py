@@ -126,6 +126,14 @@ def test_models_and_starts_of_an_agent_are_told_apart_and_groups_are_by_what_is_
     assert [len(g) for g in grouped([small, large, other], [Trait.POLICY]).values()] == [3]
 
 
+def test_the_end_of_a_long_name_is_kept():
+    agent = "/somewhere/far/away/bin/python -P /somewhere/else/agents/agent.py --model "
+    names = grouped([search(1.5, agent=agent + "small"), search(1.7, agent=agent + "large")])
+    lines = comparison_lines([figures_of(name, states) for name, states in names.items()])
+    assert lines[1][:48].endswith("--model large best_first single")
+    assert lines[2][:48].endswith("--model small best_first single")
+
+
 def test_what_nobody_reported_costs_nothing_that_is_said():
     lines = comparison_lines([figures_of("tuner", [search(1.5, cost=None)])])
     assert not [line for line in lines if line.startswith("US dollars")]
