@@ -1,7 +1,8 @@
 """Which lines of lessons the record contradicts. Pure.
 
 A line has to name candidates that are in the archive. One that says they are faster, slower or
-wrong where none of them is, or names a gain that none of them has, is left out.
+wrong where none of them is, that they are not where all of them are, or that names a gain which
+none of them has, is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ LONGEST_LINE = 400
 OFF = math.log(1.1)
 """By how much a gain may differ from the record's."""
 _ID = re.compile(r"\b[0-9a-f]{12}\b")
-_GAIN = re.compile(r"(?:\bx|×)\s?(\d+(?:\.\d+)?)\b|\b(\d+(?:\.\d+)?)\s?(?:x\b|×|times\b)")
+SMALL = 0.35
+"""By what share of itself a small gain may differ: 5 % is not 15 %."""
+LEAST_OFF = 0.02
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_GAIN = re.compile(
+    rf"(?:\bx|×)\s?{_NUMBER}\b"
+    rf"|\b{_NUMBER}\s?(?:x\b|×|times (?=faster|slower|as fast|the))(?P<slower>\s*slower\b)?"
+)
+_PERCENT = re.compile(
+    rf"\b{_NUMBER}\s?(?:%|percent)\s+(?P<way>faster|slower|less time|more time)\b"
+    rf"|\b(?P<verb>gain(?:s|ed)?|faster by|slower by)\s+(?:of\s+|by\s+)?{_NUMBER}\s?(?:%|percent)",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"\b(?:not|never|no|nor|without|hardly|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
 _CLAIMS: Mapping[str, tuple[CandidateStatus, ...]] = {
     r"\b(faster|gains?|gained|won|wins|improve[ds]?)\b": (CandidateStatus.FASTER,),
     r"\b(slower|loses|lost|regress\w*)\b": (CandidateStatus.SLOWER,),
@@ -47,19 +61,41 @@ def checked_lessons(text: str, nodes: Sequence[Node]) -> tuple[list[str], list[s
 def _why_not(line: str, cited: Sequence[Node], nodes: Sequence[Node]) -> str:
     if not cited:
         return "it names no candidate of the archive"
-    claimed = [
-        (pattern, states) for pattern, states in _CLAIMS.items() if re.search(pattern, line, re.I)
-    ]
-    if len(claimed) == 1:
-        ((_, states),) = claimed
-        if not any(node.outcome in states for node in cited):
-            return f"the record says {', '.join(sorted({str(n.outcome) for n in cited}))}"
-    gains = [float(a or b) for a, b in _GAIN.findall(line)]
+    for pattern, states in _CLAIMS.items():
+        for claim in re.finditer(pattern, line, re.IGNORECASE):
+            negated = _NEGATED.search(line[: claim.start()]) is not None
+            if not any((node.outcome in states) is not negated for node in cited):
+                return f"the record says {', '.join(sorted({str(n.outcome) for n in cited}))}"
     ratios = [ratio for node in cited for ratio in _ratios(node, nodes)]
-    for gain in gains:
-        if gain > 0 and not any(abs(math.log(gain / ratio)) <= OFF for ratio in ratios):
-            return f"no candidate that it names gained {gain:g}"
+    for said, gain in _gains(line):
+        if gain > 0 and not any(_is_about(gain, ratio) for ratio in ratios):
+            return f"no candidate that it names gained {said}"
     return ""
+
+
+def _gains(line: str) -> list[tuple[str, float]]:
+    """Times before over times after that a line tells of, each with its words."""
+    found = []
+    for match in _GAIN.finditer(line):
+        number = match[1] or match[2]
+        gain = float(number)
+        found.append((number, 1 / gain if match["slower"] and gain else gain))
+    for match in _PERCENT.finditer(line):
+        number = match[1] or match[4]
+        share, way = float(number) / 100, (match["way"] or match["verb"]).lower()
+        gain = 1 + share
+        if way == "less time":
+            gain = 1 / (1 - share) if share < 1 else 0.0
+        elif way.startswith(("slower", "more")):
+            gain = 1 / (1 + share)
+        found.append((f"{number} %", gain))
+    return found
+
+
+def _is_about(gain: float, ratio: float) -> bool:
+    """Whether the record's ratio is what a line says, as far as people round."""
+    off = min(OFF, max(LEAST_OFF, SMALL * abs(math.log(gain))))
+    return abs(math.log(gain / ratio)) <= off
 
 
 def _ratios(node: Node, nodes: Sequence[Node]) -> list[float]:

@@ -52,6 +52,10 @@ NODES = [
         f"- Two stages are slower ({SLOW}): 0.5x of {FAST}",
         f"- An odd block is wrong ({WRONG})",
         f"* {FAST} won where {SLOW} lost",
+        f"- Two stages are not faster ({SLOW})",
+        f"- Splitting never failed ({FAST}, {SLOW})",
+        f"- Wider loads took 33 % less time: 50 % faster ({FAST})",
+        f"- Two stages are 2x slower ({SLOW}), and {WRONG} failed 3 times",
     ],
 )
 def test_what_the_record_bears_out_stands(line: str):
@@ -66,6 +70,11 @@ def test_what_the_record_bears_out_stands(line: str):
         (f"- Two stages are faster ({SLOW})", "the record says slower"),
         (f"- Wider loads failed ({FAST})", "the record says faster"),
         (f"- Wider loads gained 4.0x ({FAST})", "gained 4"),
+        (f"- Two stages are faster ({SLOW}), an odd block is wrong ({WRONG})", "the record says"),
+        (f"- Wider loads are not faster ({FAST})", "the record says faster"),
+        (f"- Wider loads are 20 % faster ({FAST})", "gained 20 %"),
+        (f"- Wider loads gained 5 % ({FAST})", "gained 5 %"),
+        (f"- Two stages are 3 times slower ({SLOW})", "gained 3"),
         (f"- It is ×0 of that ({FAST}) and x9", "gained 9"),
     ],
 )
