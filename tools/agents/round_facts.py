@@ -22,6 +22,7 @@ class RoundFacts(BaseModel):
         parent: id of the candidate to go on from; empty at the root.
         compare_to: what results are to be compared with; empty for the operator's baseline.
         seed: for whatever is drawn; the round's own.
+        seconds: until this start is ended.
         cost_usd: US dollars that this start may cost; None where that is not limited.
     """
 
@@ -37,6 +38,7 @@ class RoundFacts(BaseModel):
     scope: str = "sample"
     round: int = 1
     seed: int = 0
+    seconds: float | None = None
     cost_usd: float | None = None
 
     def write(self, folder: Path) -> None:

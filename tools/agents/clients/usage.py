@@ -112,6 +112,20 @@ def plain_usage(text: str) -> Usage:
     return found
 
 
+def last_words(text: str) -> str:
+    """What an agent said at its end: the text of a client's answer in JSON, else all that it wrote.
+
+    Claude Code has it under `result`, Gemini CLI under `response`, Codex and opencode as the `text`
+    of an item or a part.
+    """
+    found = ""
+    for said in _objects(text):
+        inner = _mapping(said.get("item")) or _mapping(said.get("part"))
+        words = said.get("result") or said.get("response") or inner.get("text")
+        found = words if isinstance(words, str) else found
+    return found or text
+
+
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
     """The whole text if it is one JSON object, else each line that is one."""
     whole = _object(text)

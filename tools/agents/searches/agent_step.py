@@ -111,6 +111,7 @@ async def agent_step(
         scope=parts.options.scope,
         round=began.number,
         seed=began.seed,
+        seconds=limit_s,
         cost_usd=parts.cost_left,
     )
     folders.renew_home()

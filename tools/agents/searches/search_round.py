@@ -19,7 +19,7 @@ from ...schema.search.made_by import MadeBy
 from ...text import one_line
 from ...workloads.solution_folder import read_candidate_file, read_solution
 from ...workloads.workspace import create
-from ..clients.usage import Usage
+from ..clients.usage import Usage, last_words
 from ..processes.agent_process import AgentEnd, AgentRun
 from ..records.events import RoundBegan, RoundEnd, RoundEnded, StepEnded
 from ..records.options import SINGLE
@@ -146,7 +146,7 @@ class SearchRound:
         self._fault = _ENDS[run.end]
         failed = run.end in (AgentEnd.FAILED, AgentEnd.NOT_STARTED)
         said = run.errors.strip() if failed else ""
-        said = said or run.output
+        said = said or last_words(run.output)
         self._words = one_line(said.strip()[-LONGEST_WORDS:], LONGEST_WORDS)
         await self._parts.tell(
             StepEnded(

@@ -2,12 +2,11 @@
 
     python -m kernel_harness.tools.agents.tuner [VARIANTS]
 
-It prints what came of it as a line of JSON and ends with status 0, or says on stderr why not.
+It prints what came of it as a sentence and ends with status 0, or says on stderr why not.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> int:
     except (HarnessError, ExceptionGroup) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(json.dumps({"result": words}) + "\n")
+    sys.stdout.write(f"{words}\n")
     return 0
 
 

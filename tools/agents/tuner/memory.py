@@ -33,13 +33,23 @@ class EditOutcome:
     failed: bool = False
 
     @property
-    def site(self) -> str:
-        """The place that was changed."""
-        return self.label.partition("=")[0]
+    def place(self) -> str:
+        """The place that was changed, wherever its program is a part of another."""
+        return place_of(self.label)
+
+    @property
+    def value(self) -> str:
+        """What was there afterwards."""
+        return self.label.partition("=")[2]
 
     def gained(self, least: float = 1.01) -> bool:
         """Whether it made the program faster."""
         return self.gain is not None and self.gain >= least
+
+
+def place_of(label: str) -> str:
+    """The place of a label without the source in which it is."""
+    return label.partition("=")[0].rpartition("::")[2]
 
 
 def outcome_of(edit: ProgramEdit, gain: float | None, *, failed: bool) -> EditOutcome:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from ...text import python_tree
 from .edits import EditKind, ProgramEdit, with_edits
-from .memory import EditOutcome
+from .memory import EditOutcome, place_of
 from .native_sources import native_edits
 from .python_numbers import number_edits
 from .triton_accesses import access_edits
@@ -131,15 +131,16 @@ def _carried(
     edits: Sequence[ProgramEdit], known: Sequence[EditOutcome]
 ) -> list[tuple[ProgramEdit, ...]]:
     """What gained on other programs and is not in this one, together: all of it, and the best."""
-    gains: dict[str, float] = {}
+    gains: dict[tuple[str, str], float] = {}
     for outcome in known:
-        gains[outcome.label] = max(gains.get(outcome.label, 0.0), outcome.gain or 0.0)
-    best: dict[str, ProgramEdit] = {}
+        key = outcome.place, outcome.value
+        gains[key] = max(gains.get(key, 0.0), outcome.gain or 0.0)
+    best: dict[str, tuple[float, ProgramEdit]] = {}
     for edit in edits:
-        gain, held = gains.get(edit.label, 0.0), best.get(edit.site)
-        if gain >= CARRIED and (held is None or gain > gains[held.label]):
-            best[edit.site] = edit
-    ordered = sorted(best.values(), key=lambda edit: -gains[edit.label])
+        gain = gains.get((place_of(edit.label), edit.label.partition("=")[2]), 0.0)
+        if gain >= CARRIED and gain > best.get(edit.site, (0.0, edit))[0]:
+            best[edit.site] = gain, edit
+    ordered = [edit for _, edit in sorted(best.values(), key=lambda found: -found[0])]
     sizes = dict.fromkeys(min(size, len(ordered)) for size in (len(ordered), 4, 3, 2))
     return [tuple(ordered[:size]) for size in sizes if size >= 2]
 
@@ -150,11 +151,11 @@ class _Draws:
     def __init__(self, known: Sequence[EditOutcome], rng: random.Random) -> None:
         self.rng = rng
         self._kinds = {kind: list(START[kind]) for kind in EditKind}
-        self._sites: dict[str, list[float]] = {}
+        self._places: dict[str, list[float]] = {}
         for outcome in known:
             lost = int(not outcome.gained())
             self._kinds[outcome.kind][lost] += 1.0
-            self._sites.setdefault(outcome.site, [0.0, 0.0])[lost] += 1.0
+            self._places.setdefault(outcome.place, [0.0, 0.0])[lost] += 1.0
 
     def order(self, edits: Sequence[ProgramEdit]) -> list[ProgramEdit]:
         """All edits: each time the kind that draws best, and of it the place that does."""
@@ -184,7 +185,7 @@ class _Draws:
         return [pair for _, pair in both[:MOST_PAIRS]]
 
     def _site(self, edit: ProgramEdit) -> tuple[float, float]:
-        gained, lost = self._sites.get(edit.label.partition("=")[0], (0.0, 0.0))
+        gained, lost = self._places.get(place_of(edit.label), (0.0, 0.0))
         several = len(edit.replacements) > 1
         supposed = SEVERAL_PLACES if several else ONE_PLACE
         return supposed[0] + gained, supposed[1] + lost

@@ -12,7 +12,7 @@ import pytest
 
 from kernel_harness.tools.agents.clients.protocol import TOKEN_VARIABLE, PromptBy
 from kernel_harness.tools.agents.clients.table import CLIENTS, agent_named
-from kernel_harness.tools.agents.clients.usage import Usage
+from kernel_harness.tools.agents.clients.usage import Usage, last_words
 from kernel_harness.tools.agents.round_facts import RoundFacts
 from kernel_harness.tools.errors import RequestError
 
@@ -118,6 +118,25 @@ def test_usage_is_read_where_a_client_reports_it(name: str):
     usage = CLIENTS[name].read_usage(USED[name])
     assert (usage.tokens_in, usage.tokens_out) == (100, 7)
     assert usage.cost_usd == (0.31 if name in ("claude", "opencode") else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"type": "result", "result": "A wider tile.", "usage": {}}', "A wider tile."),
+        ('{"response": "A wider tile.", "stats": {}}', "A wider tile."),
+        (
+            '{"type":"item.completed","item":{"type":"agent_message","text":"A wider tile."}}\n'
+            '{"type":"turn.completed","usage":{"input_tokens":1}}',
+            "A wider tile.",
+        ),
+        ('{"type":"text","part":{"type":"text","text":"A wider tile."}}', "A wider tile."),
+        ("Done: a wider tile.\n", "Done: a wider tile.\n"),
+        ('{"result": 5}', '{"result": 5}'),
+    ],
+)
+def test_the_last_words_of_an_agent_are_read_out_of_its_json(text: str, words: str):
+    assert last_words(text) == words
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -73,6 +73,18 @@ def test_pairs_whose_numbers_go_the_same_way_come_more_often():
     assert ways[1] > 2 * ways[2]
 
 
+def test_what_gained_on_a_program_is_tried_on_the_parts_of_a_dispatch():
+    parts = {"part_1.py": SOURCE, "part_2.py": SOURCE, "main.py": "from .part_1 import run\n"}
+    known = [
+        EditOutcome(EditKind.TILE, "run.block=16", 1.2),
+        EditOutcome(EditKind.WARPS, "run._scale.num_warps=2", 1.1),
+    ]
+    first, *_ = proposals(parts, known, [], 6, 1)
+    assert {edit.label for edit in first.edits} == {
+        f"part_{n}.py::{label}" for n in (1, 2) for label in ("run.block=16", known[1].label)
+    }
+
+
 def test_a_program_without_anything_to_change_has_no_proposals():
     assert proposals({"kernel.py": "def run(x):\n    return x\n"}, [], [], 5, 1) == []
     assert proposals({"kernel.py": "def run(x:\n"}, [], [], 5, 1) == []

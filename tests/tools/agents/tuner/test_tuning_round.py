@@ -12,7 +12,7 @@ from kernel_harness.server.app import build_app
 from kernel_harness.tools.agents.round_facts import RoundFacts
 from kernel_harness.tools.agents.tuner.mcp_session import McpSession
 from kernel_harness.tools.agents.tuner.memory import outcomes_in
-from kernel_harness.tools.agents.tuner.tuning_round import TuningRound
+from kernel_harness.tools.agents.tuner.tuning_round import SECONDS, TuningRound
 from tests.server.scripted import DEFINITION, ScriptedHarness, passed, wrong
 from tests.tools.agents.scripted_device import ROWS, SOURCE, mean_us, microseconds, run_at
 
@@ -20,7 +20,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def played(
-    harness: ScriptedHarness, number: int, parent: str = "", count: int = 8, source: str = SOURCE
+    harness: ScriptedHarness,
+    number: int,
+    parent: str = "",
+    count: int = 8,
+    source: str = SOURCE,
+    seconds: float | None = None,
 ) -> str:
     """One round in a workspace that is opened from the parent; returns the agent's words."""
     folder = harness.settings.workspaces_dir
@@ -42,6 +47,7 @@ async def played(
             parent=parent,
             compare_to=parent or "nothing",
             seed=number,
+            seconds=seconds,
         )
         return await TuningRound(tools, folder, facts, count).run()
 
@@ -66,6 +72,11 @@ async def test_a_round_keeps_the_fastest_of_its_variants_with_what_each_edit_gav
     assert outcomes_in([record.candidate.lesson]), record.candidate.lesson
     assert node.sealed and node.latency_us is not None
     assert mean_us(text_of(device, node.candidate_id)) < mean_us(SOURCE)
+
+
+async def test_a_round_has_as_many_variants_as_its_time_allows(device: ScriptedHarness) -> None:
+    words = await played(device, 1, seconds=3 * SECONDS)
+    assert words.startswith("3 variants raced")
 
 
 @pytest.mark.long
