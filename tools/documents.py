@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .errors import RequestError, unknown_name
 from .schema.record_model import RecordModel
+from .text import readable_json
 
 if TYPE_CHECKING:
     from .archive.store.archive import Archive
@@ -124,7 +125,7 @@ class Documents:
         contract = operator.definition.model_dump(mode="json", exclude={"reference"})
         workloads = [workload.model_dump(mode="json") for workload in operator.workloads]
         return {
-            "definition": json.dumps(contract, indent=1),
+            "definition": readable_json(contract),
             "reference": operator.definition.reference,
             "policy": operator.policy.model_dump_json(indent=1),
             "workloads": "\n".join(json.dumps(workload) for workload in workloads),
@@ -136,7 +137,7 @@ class Documents:
         log = record.pop("log", "")
         brief = {k: v for k, v in record.items() if not isinstance(v, dict | list)}
         parts = {"record": brief} | {k: v for k, v in record.items() if isinstance(v, dict | list)}
-        texts = {name: f"{name}: {json.dumps(part, indent=1)}" for name, part in parts.items()}
+        texts = {name: f"{name}: {readable_json(part)}" for name, part in parts.items()}
         texts["log"] = f"log (untrusted output of the candidate):\n{log}"
         return texts
 
@@ -146,7 +147,7 @@ class Documents:
 
         record = candidate_or_trial(self.archive, candidate_id)[1]
         said = {"candidate": record.candidate.model_dump(), "said later": record.notes}
-        texts = {"notes": json.dumps(said if record.notes else said["candidate"], indent=1)}
+        texts = {"notes": readable_json(said if record.notes else said["candidate"])}
         for path, content in record.sources.items():
             texts[f"source {path}"] = f"--- {path}\n{content}"
         for parent in record.parents[:2]:

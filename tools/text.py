@@ -6,6 +6,7 @@ Candidates, compilers and agents write texts that end in terminals, commit messa
 from __future__ import annotations
 
 import ast
+import json
 import re
 import threading
 
@@ -14,6 +15,8 @@ _RANDOM_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[0-9a-f]{4}-
 _MARK_CHARACTERS = 40
 """Room for the words that stand for what was cut out."""
 _ELLIPSIS = " … "
+JSON_LINE = 100
+"""Characters of a line of JSON, which a part that cannot be parted may exceed."""
 _COUNTED_FROM = 400
 """Characters that a text may have, from which it says how many were left out."""
 _ESCAPE = re.compile(
@@ -86,6 +89,23 @@ def python_expression(text: str) -> ast.Expression:
     """The syntax tree of a Python expression, parsed as `python_tree` does."""
     with _parsing:
         return ast.parse(text, mode="eval")
+
+
+def readable_json(value: object, depth: int = 0) -> str:
+    """Plain data as JSON: a line for what fits one, else a line for each part of it."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or depth + len(flat) <= JSON_LINE:
+        return flat
+    if isinstance(value, dict):
+        parts = [
+            f"{json.dumps(name, ensure_ascii=False)}: {readable_json(part, depth + 1)}"
+            for name, part in value.items()
+        ]
+    else:
+        parts = [readable_json(part, depth + 1) for part in value]
+    inner = ",\n".join(" " * (depth + 1) + part for part in parts)
+    opened, closed = "{}" if isinstance(value, dict) else "[]"
+    return f"{opened}\n{inner}\n{' ' * depth}{closed}"
 
 
 def short_uuid(uuid: str) -> str:

@@ -47,9 +47,6 @@ class VariantsAnswer(Answer):
         default=None, description="For open_workspace: the child that chooses by size."
     )
     seconds: dict[str, float] = Field(default_factory=dict)
-    times: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="By variant that is shown and regime, µs in the race."
-    )
 
 
 def variants_answer(definition: str, count: int, tuned: Tuned | None) -> VariantsAnswer:
@@ -89,11 +86,6 @@ def _answer(tuned: Tuned, rows: int) -> VariantsAnswer:
         winners=winners,
         start_from=start,
         seconds=dict(tuned.seconds),
-        times={
-            result.variant.name: {name: timed.us for name, timed in result.times.items()}
-            for result in shown[:rows]
-            if result.times
-        },
     )
 
 

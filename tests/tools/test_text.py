@@ -1,6 +1,7 @@
 """Texts of candidates and compilers cannot redraw a terminal, forge a line or grow without end."""
 
 import ast
+import json
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from kernel_harness.tools.text import (
     printable,
     python_expression,
     python_tree,
+    readable_json,
     short_uuid,
     shorten,
     visible,
@@ -116,3 +118,29 @@ def test_python_is_parsed_by_one_thread_at_a_time(monkeypatch):
 )
 def test_a_short_uuid_is_that_of_no_other(uuid, short):
     assert short_uuid(uuid) == short
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner),
+        max_leaves=30,
+    )
+)
+def test_readable_json_is_json_of_the_same_and_no_longer_than_a_line_for_each_value(value):
+    text = readable_json(value)
+    assert json.loads(text) == value
+    assert len(text) <= len(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def test_readable_json_has_a_line_for_what_fits_one():
+    value = {"grid": [64, 8, 4], "kernels": [{"name": "a" * 60}, {"name": "b" * 60}]}
+    assert readable_json(value).splitlines() == [
+        "{",
+        ' "grid": [64, 8, 4],',
+        ' "kernels": [',
+        f'  {{"name": "{"a" * 60}"}},',
+        f'  {{"name": "{"b" * 60}"}}',
+        " ]",
+        "}",
+    ]

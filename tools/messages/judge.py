@@ -350,6 +350,7 @@ class CallInspected(Message):
 
     kind: Literal["call_inspected"] = "call_inspected"
     request_id: str
+    not_made: str | None = Field(default=None, description="No fault of the candidate's.")
     fault: str | None = None
     reference_fault: str | None = None
     compared: list[ComparedTensor] = Field(default_factory=list)

@@ -65,7 +65,7 @@ class InspectionService:
             pairs: names of the solution's tensors, and of the reference's that they are to be like.
 
         Raises:
-            RequestError: when the sizes are none of the operator's.
+            RequestError: when the sizes or the family are none of the operator's.
             InfrastructureError: when the judge died.
         """
         operator.require_workloads()
@@ -94,6 +94,8 @@ class InspectionService:
             )
             await progress(0, 1, "calling the candidate and the reference")
             found = await self.pool.ask(self.device, request, CallInspected, progress)
+        if found.not_made is not None:
+            raise RequestError(f"Nothing was called: {found.not_made.rstrip('. ')}")
         return InspectedCall(case, found)
 
 

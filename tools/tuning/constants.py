@@ -23,6 +23,7 @@ MOST_CHARACTERS = 64 << 10
 LONGEST_VALUE = 1_000
 DEEPEST_VALUE = 4
 LONGEST_NAME = 200
+MOST_LISTED = 16
 PYTHON_FILES = (".py",)
 C_FILES = (".cu", ".cuh", ".h", ".hpp", ".cpp", ".cc", ".cxx", ".inc")
 
@@ -113,10 +114,19 @@ class Constants:
         raise RequestError(
             f"The constant {one_line(constant, 80)!r} cannot be changed: "
             + ("; ".join(reasons[:4]) or "no source assigns it"),
-            remedy="Write it as a literal at the top level of a Python source (BLOCK = 64), in a "
-            "table there (_tile = {'BM': 64}), as a keyword of a launch (num_warps=4), or in CUDA "
-            "as #define BLOCK 64 or constexpr int BLOCK = 64.",
+            remedy=f"{self._listed()}Write it as a literal at the top level of a Python source "
+            "(BLOCK = 64), in a table there (_tile = {'BM': 64}), as a keyword of a launch "
+            "(num_warps=4), or in CUDA as #define BLOCK 64 or constexpr int BLOCK = 64.",
         )
+
+    def _listed(self) -> str:
+        """Which constants the sources hold, in a sentence; empty where none is found."""
+        held: dict[str, None] = {}
+        for path, text in self._texts.items():
+            if len(text) <= MOST_CHARACTERS and path.endswith(PYTHON_FILES + C_FILES):
+                module = python_constants if path.endswith(PYTHON_FILES) else macros
+                held |= dict.fromkeys(module.names(text))
+        return f"It holds {', '.join(list(held)[:MOST_LISTED])}. " if held else ""
 
     @staticmethod
     def _searched(

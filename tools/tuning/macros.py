@@ -26,6 +26,11 @@ _SUFFIX = r"[uUlLzZfF]{0,3}"
 _NAME = r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*"
 _VALUE = re.compile(rf"\(?\s*(?:{_NUMBER}{_SUFFIX}|{_NAME})\s*\)?")
 _NAME_ONLY = re.compile(_NAME)
+_DEFINED = re.compile(
+    r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]"
+    r"|\bconstexpr\b[^;={}()#]*?\b([A-Za-z_]\w*)\s*[={]",
+    re.MULTILINE,
+)
 _CONSTANT = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -62,6 +67,12 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
         return f"is no plain number or name, in line {lines}"
     start = match.start(group) + len(written) - len(written.lstrip())
     return [ValuePlace(start, start + len(stripped), text[start : start + len(stripped)])]
+
+
+def names(text: str) -> list[str]:
+    """What a call may name here: macros and constexpr variables that hold a plain value."""
+    found = dict.fromkeys(macro or variable for macro, variable in _DEFINED.findall(text))
+    return [name for name in found if isinstance(places(text, name), list)]
 
 
 def literal(name: str, value: Any, place: ValuePlace) -> str:

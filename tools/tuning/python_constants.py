@@ -35,6 +35,31 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
     return found if isinstance(found, str) else [_placed(text, node) for node in found]
 
 
+def names(text: str) -> list[str]:
+    """What a call may name here: constants of the module, and keywords of launches.
+
+    Entries of tables and functions that answer tiles can be named, too; they are not listed.
+    """
+    try:
+        tree = python_tree(text.removeprefix(_BOM))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    assigned = [name for node in tree.body for name in sorted(_bound_by(node)) if _is_value(node)]
+    passed = [
+        keyword.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript)
+        for keyword in node.keywords
+        if keyword.arg is not None
+    ]
+    found = dict.fromkeys([*assigned, *passed])
+    return [name for name in found if not isinstance(places(text, name), str)]
+
+
+def _is_value(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign | ast.AnnAssign)
+
+
 def literal(name: str, value: Any, place: ValuePlace) -> str:
     """The value as Python writes it; a list that a function is to answer becomes a tuple."""
     if place.answers:

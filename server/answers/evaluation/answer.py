@@ -128,7 +128,7 @@ def _answer(
     whole = detail == "detailed"
     compiled = 2 * rows if whole else min(static_check.STATIC_ROWS, rows + 4)
     only_compiled = summary.only_compiled(evaluation)
-    words = seen.words if seen else None
+    words = seen.words if seen and whole else None
     return EvaluationAnswer.of(
         evaluation,
         summary=summary.summary(evaluation, chosen, shown, steps, words, whole=whole),

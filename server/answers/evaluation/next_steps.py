@@ -46,6 +46,8 @@ def _evaluate(scope: Scope, more: str = "") -> str:
     return f"evaluate_kernel(workspace=…, scope='{scope}'{more})"
 
 
+BUDGET = "budget"
+"""In the reason of what was not run for want of time."""
 ARCHIVE = "archive_candidate(workspace=…, evaluation_id=…, hypothesis=…, lesson=…)"
 
 
@@ -117,11 +119,9 @@ def _after_compiling(evaluation: Evaluation) -> list[str]:
 
 def _after_part(evaluation: Evaluation) -> list[str]:
     setting = "gpu_budget_s" if _on_a_gpu(evaluation) else "cpu_budget_s"
-    steps = [
-        "Nothing was wrong as far as it ran, which is no verdict: it neither ranks nor promotes. "
-        f"`partial_reason` says what is missing: time (raise the setting {setting}), workloads "
-        "that were not asked for, or data of the operator."
-    ]
+    time = BUDGET in (evaluation.partial_reason or "")
+    more = f" For more time raise the setting {setting}." if time else ""
+    steps = [f"Right as far as it ran (`partial_reason`), which neither ranks nor promotes.{more}"]
     if evaluation.scope is not Scope.SMOKE:
         steps.append(f"{_evaluate(Scope.SMOKE)} judges one small workload to the end.")
     return steps

@@ -64,8 +64,16 @@ def _part(known: DeviceFigures) -> KnownDevicePart:
         harness=known.harness or None,
         file=str(known.file) if known.file else None,
         measured_now=[str(what) for what in known.measured_now],
-        unmeasured={str(what): why for what, why in known.unmeasured.items()},
+        unmeasured=_by_reason(known.unmeasured),
     )
+
+
+def _by_reason(unmeasured: Mapping[Microbenchmark, str]) -> dict[str, str]:
+    """Why there are no figures, by the microbenchmarks that it holds for."""
+    alike: dict[str, list[str]] = {}
+    for what, why in unmeasured.items():
+        alike.setdefault(why, []).append(str(what))
+    return {", ".join(names): why for why, names in alike.items()}
 
 
 def _words(known: DeviceFigures, rows: int) -> str:
@@ -114,8 +122,15 @@ def _listed(figures: list[DeviceFigure]) -> str:
 
 def _conditions(at: Mapping[str, int | str]) -> str:
     return ", ".join(
-        str(value) if isinstance(value, str) else f"{value} {name}" for name, value in at.items()
+        str(value) if isinstance(value, str) else counted_condition(value, name)
+        for name, value in at.items()
     )
+
+
+def counted_condition(value: int, name: str) -> str:
+    """A count with what is counted: 1 warpgroup per SM, 2 blocks."""
+    things, per, rest = name.partition(" ")
+    return f"{value} {things.removesuffix('s') if value == 1 else things}{per}{rest}"
 
 
 def _rates(known: DeviceFigures) -> str | None:

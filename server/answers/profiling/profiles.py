@@ -130,7 +130,7 @@ class ProfileAnswer(Answer):
     compared_to: str | None = None
     differences: list[DifferencePart] = Field(default_factory=list)
     isolation: IsolationPart | None = None
-    content_hash: str
+    content_hash: str | None = None
     profile_uri: str | None = Field(default=None, description="The full reports; read_report.")
 
 
@@ -181,7 +181,7 @@ class TimelineAnswer(Answer):
     tool: str = Field(description="'torch_profiler' or 'unavailable'.")
     reason: Annotated[str | None, short(600)] = None
     workloads: list[TimelineWorkload] = Field(default_factory=list)
-    content_hash: str
+    content_hash: str | None = None
     profile_uri: str | None = None
 
 
@@ -210,7 +210,6 @@ class SanitizerAnswer(Answer):
         default_factory=dict, description="Sanitizer to 'clean', 'findings', 'failed' or 'timeout'."
     )
     findings: Annotated[list[SanitizerFindingPart], first(20)] = Field(default_factory=list)
-    content_hash: str
     profile_uri: str | None = None
 
 
@@ -225,6 +224,7 @@ def profile_answer(profile: Profile, detail: Detail) -> ProfileAnswer:
             workloads=[_workload(w, min(rows, KERNELS[detail])) for w in profile.workloads[:8]],
             differences=profile.differences[: 2 * rows],
             isolation=isolation,
+            content_hash=profile.content_hash if detail == "detailed" else None,
             profile_uri=_uri(profile.content_hash, bool(profile.workloads)),
         )
 
@@ -313,6 +313,7 @@ def timeline_answer(timeline: Timeline, detail: Detail) -> TimelineAnswer:
             timeline,
             summary=_timeline_words(timeline),
             workloads=[_traced(w, rows) for w in timeline.workloads[:8]],
+            content_hash=timeline.content_hash if detail == "detailed" else None,
             profile_uri=_uri(timeline.content_hash, bool(timeline.workloads)),
         )
 

@@ -39,7 +39,7 @@ def asked(harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch) -> list[Ins
         seen.append(request)
         if request.family:
             words = "The operator has no input family 'odd'."
-            return CallInspected(request_id=request.request_id, fault=words)
+            return CallInspected(request_id=request.request_id, not_made=words)
         return CallInspected(request_id=request.request_id, compared=ROWS, left_out=["big [9]"])
 
     monkeypatch.setattr(harness.pool, "ask", ask)
@@ -51,7 +51,7 @@ async def test_what_differs_is_named_and_it_is_said_that_it_is_no_verdict(
 ) -> None:
     async with connect() as client:
         found = await good(client, "inspect_call", solution=solution(), axes={"rows": 3})
-        odd = await good(client, "inspect_call", solution=solution(), family="odd")
+        odd = await refused(client, "inspect_call", solution=solution(), family="odd")
         none = await refused(client, "inspect_call", solution=solution(), axes={"hidden": 3})
     assert found["summary"].startswith("One call, looked into: no verdict")
     for words in ("which no workload has", "output y", "[1, 3]: 2, not 1", "variance", "big [9]"):
@@ -59,7 +59,7 @@ async def test_what_differs_is_named_and_it_is_said_that_it_is_no_verdict(
     assert found["axes"] == {"rows": 3} and "status" not in found
     assert asked[0].workloads[0].workload["axes"] == {"rows": 3}
     assert asked[0].reference["sources"][0]["content"].startswith("import torch")
-    assert "no input family" in odd["summary"] and odd["fault"]
+    assert "Nothing was called: The operator has no input family 'odd'." in odd
     assert "varying axis" in none
     assert not list(harness.records.ids()), "nothing of it is a record"
 

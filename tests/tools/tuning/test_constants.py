@@ -85,3 +85,11 @@ def test_a_source_that_is_too_long_to_be_read_is_said():
     long = program(long__py="HERE = 1\n" + "#" * MOST_CHARACTERS)
     with pytest.raises(RequestError, match="more than the"):
         Constants(long, ["HERE"])
+
+
+def test_a_refusal_names_the_constants_that_there_are():
+    launched = "def run(x, y):\n    TOP = 1\n    step[(1,)](x, y, num_warps=4, N=x.numel())\n"
+    with pytest.raises(RequestError) as refused:
+        Constants(program(launch__py=launched), ["nowhere"])
+    listed = refused.value.remedy.partition(". ")[0]
+    assert listed == "It holds BLOCK, WARPS, _tile, LATER, BOTH, DEPTH, num_warps"

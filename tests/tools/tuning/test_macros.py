@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.tuning.macros import literal, places, replaced
+from kernel_harness.tools.tuning.macros import literal, names, places, replaced
 
 SOURCE = r"""// #define COMMENTED 1
 /* #define COMMENTED 2 */
@@ -84,3 +84,12 @@ def test_what_is_in_comments_and_texts_is_nowhere(constant):
 def test_what_is_no_value_of_a_macro_is_refused(value):
     with pytest.raises(RequestError):
         changed("BLOCK", value)
+
+
+def test_the_names_of_plain_constants_are_listed():
+    text = (
+        "#define ROWS 4\n#define SQUARE(x) ((x) * (x))\n// #define GONE 1\n"
+        "constexpr int WARPS = 8;\nstatic constexpr unsigned TILE{16};\n"
+        "constexpr int SUM = 2 + ROWS;\n"
+    )
+    assert names(text) == ["ROWS", "WARPS", "TILE"]

@@ -62,8 +62,8 @@ def inspect_call(request: InspectCall, context: JudgeContext) -> CallInspected:
 
 
 def not_inspected(request: InspectCall, words: str) -> CallInspected:
-    """The answer where it failed as a whole."""
-    return CallInspected(request_id=request.request_id, fault=shorten(words, 1_000))
+    """The answer where the operator or the harness failed."""
+    return CallInspected(request_id=request.request_id, not_made=shorten(words, 1_000))
 
 
 def _called(request: InspectCall, context: JudgeContext, file: str) -> _Found:
