@@ -17,6 +17,8 @@ from ..messages.launch_plan import (
 from ..messages.runner import ReplayCall
 
 Range = tuple[int, int]
+LITTLE_BYTES = 1 << 20
+"""Between two places that are looked at as one."""
 
 
 class RunnerMemory:
@@ -51,6 +53,22 @@ class RunnerMemory:
     def holds(self, address: int, nbytes: int) -> bool:
         """Whether all the bytes are mapped."""
         return any(a <= address and address + nbytes <= b for a, b in self._mapped)
+
+    def joined(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Address and bytes of stretches of mapped memory that hold all the places, few of them.
+
+        Those with little between them are one: a launch for each took longer than its work.
+        """
+        found: list[tuple[int, int]] = []
+        for address, nbytes in sorted(places):
+            begin, before = found[-1] if found else (address, 0)
+            whole = max(before, address + nbytes - begin)
+            near = found and address - (begin + before) <= LITTLE_BYTES
+            if near and self.holds(begin, whole):
+                found[-1] = begin, whole
+            else:
+                found.append((address, nbytes))
+        return found
 
     def check(self, calls: Sequence[ReplayCall]) -> None:
         """Refuses calls that would read or write what is not mapped.

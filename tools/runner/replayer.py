@@ -182,7 +182,7 @@ class Replayer:
             self._kernels.scrub(plan.local_bytes, request.scratch_byte)
         plan.restore(request.scratch_byte)  # before outputs that were returned, which lie in it
         self._bring(call)
-        for begin, nbytes in (*plan.scratch, *touched(call)):
+        for begin, nbytes in self._memory.joined([*plan.scratch, *touched(call)]):
             self._kernels.demote(begin, nbytes)
 
     def _bring(self, call: ReplayCall) -> None:

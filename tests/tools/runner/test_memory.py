@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.messages.launch_plan import ARENA_BASE, RESERVATION_BASE, MemoryRegion
-from kernel_harness.tools.runner.memory import RunnerMemory, covered
+from kernel_harness.tools.runner.memory import LITTLE_BYTES, RunnerMemory, covered
 
 from ..driver.fakes import FakeDriver
 
@@ -58,3 +58,20 @@ def test_the_scratch_of_a_second_plan_replaces_that_of_the_first():
     assert memory.holds(RESERVATION_BASE, GRANULE + 512)
     memory.map_scratch([])
     assert not memory.holds(RESERVATION_BASE, 512)
+
+
+def test_places_that_lie_near_each_other_in_mapped_memory_are_one_stretch():
+    memory = RunnerMemory(FakeDriver(), 0)
+    memory.map(os.memfd_create("test"), 8 * GRANULE, ARENA_BASE)
+    memory.map_scratch([MemoryRegion(address=RESERVATION_BASE, nbytes=512)])
+    end = RESERVATION_BASE + GRANULE
+    far = ARENA_BASE + 4096 + 512 + LITTLE_BYTES + 1
+    places = [(far, 64), (ARENA_BASE + 4096, 512), (ARENA_BASE, 256), (end - 512, 512), (end, 64)]
+    assert memory.joined(places) == [
+        (end - 512, 512),
+        (end, 64),  # it is not mapped
+        (ARENA_BASE, 4096 + 512),
+        (far, 64),
+    ]
+    assert memory.joined([(ARENA_BASE, 4096), (ARENA_BASE + 512, 64)]) == [(ARENA_BASE, 4096)]
+    assert memory.joined([]) == []
