@@ -19,7 +19,7 @@ from ...text import shorten
 from ...workloads.policy import ProcessChanges
 from ..calls.judged_call import CallOutcome
 from ..numerics.correctness import check_output
-from ..numerics.fast_path import ExpectedOutput, accepted_outputs, prepare_outputs
+from ..numerics.fast_path import ExpectedOutput, PreparedCall, accepted_calls, prepare_outputs
 from ..numerics.mismatch import Mismatch
 from ..numerics.packed import unpacked
 from ..operators.generic_operator import torch_dtype
@@ -39,6 +39,8 @@ from .not_judged import local_fault
 SIGNS_CHARACTERS = 400
 WRONG_BY_A_FIGURE = ("wrong_values", "error_too_large")
 """Kinds of mismatch of which some are worse than others."""
+AcceptedOutputs = Mapping[str, OutputError | None]
+"""By output, its errors where it is clearly right."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,14 @@ def judge_call(
     log: str = "",
     *,
     outputs_are_right: bool = False,
+    accepted: AcceptedOutputs | None = None,
 ) -> CallVerdict:
     """The verdict on one call.
 
     Args:
         log: the candidate's output so far, for a crash's excerpt.
         outputs_are_right: whether they were compared with ones that passed; memory is judged.
+        accepted: by `accepted_together`, where that was asked of this call.
     """
     case = input_set.case
     if isinstance(outcome, ProcessLost):
@@ -88,7 +92,7 @@ def judge_call(
         return CallVerdict(*integrity.violation(violation, case), [], findings)
     verdict = CallVerdict(Status.PASSED, None, [], findings)
     if not outputs_are_right:
-        verdict = _values(operator, input_set, outcome, findings)
+        verdict = _values(operator, input_set, outcome, findings, accepted)
     return _with_signs(operator, case, outcome, verdict)
 
 
@@ -134,13 +138,18 @@ def _finding(claim: str, message: str) -> Finding:
 
 
 def _values(
-    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome, findings: list[Finding]
+    operator: OperatorAdapter,
+    input_set: InputSet,
+    outcome: CallOutcome,
+    findings: list[Finding],
+    accepted: AcceptedOutputs | None,
 ) -> CallVerdict:
     errors: list[OutputError] = []
     wrong: list[tuple[OutputError, Mismatch]] = []
     constants = _constants(operator, input_set.case)
+    if accepted is None:
+        (accepted,) = accepted_together(operator, [(input_set, outcome)])
     outcome = replace(outcome, outputs={n: unpacked(v) for n, v in outcome.outputs.items()})
-    accepted = _accepted(operator, input_set, outcome)
     together = _compared_together(operator, input_set, outcome)
     for name, spec in operator.definition.outputs.items():
         got, mismatch = outcome.outputs[name], None
@@ -218,14 +227,18 @@ def _constants(operator: OperatorAdapter, case: Case) -> dict[str, float]:
     return {**operator.definition.axis_values(case.axes), **scalars}
 
 
-def _accepted(
-    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome
-) -> dict[str, OutputError | None]:
-    """The fast path's result for the outputs that the operator does not compare itself."""
-    got = {n: value for n, value in outcome.outputs.items() if not operator.compares(n)}
-    _prepare(operator, input_set, {name: value.dtype for name, value in got.items()})
-    prepared = {name: found for name in got if (found := input_set.prepared[name]) is not None}
-    return accepted_outputs({name: got[name] for name in prepared}, prepared)
+def accepted_together(
+    operator: OperatorAdapter, calls: Sequence[tuple[InputSet, CallOutcome]]
+) -> list[AcceptedOutputs]:
+    """For each call the fast path's result for the outputs that the operator does not compare."""
+    found: list[PreparedCall] = []
+    for input_set, outcome in calls:
+        outputs = outcome.outputs.items()
+        got = {name: unpacked(value) for name, value in outputs if not operator.compares(name)}
+        _prepare(operator, input_set, {name: value.dtype for name, value in got.items()})
+        prepared = {name: one for name in got if (one := input_set.prepared[name]) is not None}
+        found.append(({name: got[name] for name in prepared}, prepared))
+    return list(accepted_calls(found))
 
 
 def describe_family(family: str) -> str:

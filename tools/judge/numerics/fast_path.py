@@ -24,6 +24,9 @@ from .correctness import (
 )
 from .limits import ToleranceLimits
 
+SMALL_ELEMENTS = 1 << 21
+"""Of an output: comparing such takes as long as launching what compares."""
+
 
 @dataclass(frozen=True)
 class ExpectedOutput:
@@ -56,6 +59,10 @@ class PreparedOutput:
     limits: ToleranceLimits
 
 
+PreparedCall = tuple[Mapping[str, torch.Tensor], Mapping[str, PreparedOutput]]
+"""The outputs of one call, and what each must be."""
+
+
 def prepare_outputs(expected: Mapping[str, ExpectedOutput]) -> dict[str, PreparedOutput | None]:
     """Prepares the expected outputs of one input set; None where the fast path does not apply."""
     drafts = {name: _draft(output) for name, output in expected.items() if _applies(output)}
@@ -67,17 +74,24 @@ def prepare_outputs(expected: Mapping[str, ExpectedOutput]) -> dict[str, Prepare
     return {name: found.get(name) for name in expected}
 
 
-def accepted_outputs(
-    got: Mapping[str, torch.Tensor], prepared: Mapping[str, PreparedOutput]
-) -> dict[str, OutputError | None]:
-    """The errors of the outputs of one call that are right; None for those not accepted here."""
-    comparable = [name for name in got if got[name].shape == prepared[name].exact.shape]
-    numbers = _read([_errors(got[name], prepared[name]) for name in comparable])
-    found = {
-        name: _accepted(name, got[name].numel(), prepared[name], read)
-        for name, read in zip(comparable, numbers, strict=True)
-    }
-    return {name: found.get(name) for name in got}
+def accepted_calls(calls: Sequence[PreparedCall]) -> list[dict[str, OutputError | None]]:
+    """For each call the errors of its outputs that are right; None for those not accepted here.
+
+    It waits for the device once.
+    """
+    comparable = [
+        (number, name)
+        for number, (got, prepared) in enumerate(calls)
+        for name in got
+        if got[name].shape == prepared[name].exact.shape
+    ]
+    pairs = [(calls[number][0][name], calls[number][1][name]) for number, name in comparable]
+    found: list[dict[str, OutputError | None]] = [dict.fromkeys(got) for got, _ in calls]
+    for (number, name), (got, prepared), read in zip(
+        comparable, pairs, _read(_errors_of(pairs)), strict=True
+    ):
+        found[number][name] = _accepted(name, got.numel(), prepared, read)
+    return found
 
 
 @dataclass(frozen=True)
@@ -128,10 +142,39 @@ def _prepared(
     )
 
 
+def _errors_of(pairs: Sequence[tuple[torch.Tensor, PreparedOutput]]) -> list[torch.Tensor]:
+    """The errors of each output; small ones that are alike are compared together."""
+    alike: dict[object, list[int]] = {}
+    for number, (got, _) in enumerate(pairs):
+        key = (got.shape, got.dtype) if got.numel() <= SMALL_ELEMENTS else number
+        alike.setdefault(key, []).append(number)
+    found: dict[int, torch.Tensor] = {}
+    for numbers in alike.values():
+        some = [pairs[number] for number in numbers]
+        errors = [_errors(*some[0])] if len(some) == 1 else _errors_together(some)
+        found |= dict(zip(numbers, errors, strict=True))
+    return [found[number] for number in range(len(pairs))]
+
+
 def _errors(got: torch.Tensor, prepared: PreparedOutput) -> torch.Tensor:
     error = (got.to(torch.float32) - prepared.exact).abs_()
     missed = (error > prepared.allowed).sum()
     return torch.stack([*_figures(error, prepared.rows), missed.double()])
+
+
+def _errors_together(pairs: Sequence[tuple[torch.Tensor, PreparedOutput]]) -> list[torch.Tensor]:
+    """As `_errors` of each, in the launches of one."""
+    count, width = len(pairs), _width(pairs[0][0])
+    got = torch.stack([one.to(torch.float32) for one, _ in pairs])
+    error = (got - torch.stack([one.exact for _, one in pairs])).abs_().view(count, -1)
+    allowed = torch.stack([one.allowed for _, one in pairs]).view(count, -1)
+    lengths = torch.linalg.vector_norm(error.view(-1, width), dim=1, dtype=torch.float64)
+    rows = lengths.view(count, -1)
+    worst = (rows / torch.stack([one.rows for _, one in pairs])).amax(1)
+    length = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    missed = (error > allowed).sum(1).double()
+    figures = [error.amax(1).double(), length, worst, missed]
+    return list(torch.stack(figures, dim=1).unbind())
 
 
 def _accepted(

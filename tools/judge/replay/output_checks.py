@@ -9,7 +9,7 @@ import torch
 
 from ..calls.compared_bytes import differing
 from ..calls.judged_call import CallOutcome
-from ..checks.call_verdict import judge_call
+from ..checks.call_verdict import CallVerdict, accepted_together, judge_call
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import OperatorAdapter
 
@@ -43,22 +43,22 @@ class RightOutputs:
         Raises:
             ReplayDiffersError: when one is wrong.
         """
+        first: dict[int, tuple[InputSet, CallOutcome]] = {}
         others: list[tuple[InputSet, CallOutcome]] = []
-        for input_set, outcome in zip(input_sets, outcomes, strict=True):
-            if id(input_set) in self._right:
-                others.append((input_set, outcome))
-                continue
-            self._judge(input_set, outcome)
-            self._right[id(input_set)] = (input_set, outcome.outputs)
+        for call in zip(input_sets, outcomes, strict=True):
+            key = id(call[0])
+            if key in self._right or key in first:
+                others.append(call)
+            else:
+                first[key] = call
+        accepted = accepted_together(self._operator, list(first.values()))
+        for (key, (input_set, outcome)), errors in zip(first.items(), accepted, strict=True):
+            self._require(judge_call(self._operator, input_set, outcome, accepted=errors))
+            self._right[key] = (input_set, outcome.outputs)
         for (input_set, outcome), same in zip(others, self._same(others), strict=True):
-            self._judge(input_set, outcome, outputs_are_right=same)
+            self._require(judge_call(self._operator, input_set, outcome, outputs_are_right=same))
 
-    def _judge(
-        self, input_set: InputSet, outcome: CallOutcome, *, outputs_are_right: bool = False
-    ) -> None:
-        verdict = judge_call(
-            self._operator, input_set, outcome, outputs_are_right=outputs_are_right
-        )
+    def _require(self, verdict: CallVerdict) -> None:
         if verdict.failure is not None:
             raise ReplayDiffersError(verdict.failure.message)
 

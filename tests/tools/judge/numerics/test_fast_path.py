@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.fast_path import (
     ExpectedOutput,
-    accepted_outputs,
+    accepted_calls,
     prepare_outputs,
 )
 from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
@@ -25,6 +25,12 @@ STRICT = ToleranceLimits(rms_minimum=1e-6, max_minimum=1e-4)
 def oracle(seed: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def accepted_outputs(got: Any, prepared: Any) -> dict[str, Any]:
+    """Of one call alone."""
+    (found,) = accepted_calls([(got, prepared)])
+    return found
 
 
 def both(got: torch.Tensor, expected: torch.Tensor, limits: ToleranceLimits = STRICT):
@@ -118,3 +124,38 @@ def test_a_cap_and_refused_zeros_hold_on_the_fast_path():
     ):
         fast, slow = both(torch.zeros_like(expected), expected, limits)
         assert (fast is not None) == (slow is None) == passes
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shapes=st.lists(st.sampled_from([(), (7,), (3, 5), (2, 3, 4), (1, 1)]), min_size=1, max_size=6),
+    off=st.floats(0.0, 0.1),
+    at=st.integers(0, 2**31),
+)
+def test_calls_that_are_compared_together_get_the_errors_that_each_gets_alone(shapes, off, at):
+    limits = ToleranceLimits(rms_minimum=1e-2, max_minimum=1e-1)
+    calls = []
+    for number, shape in enumerate(shapes):
+        expected = oracle(number, shape, 2.0)
+        outputs = {
+            name: ExpectedOutput(expected + n, None, limits, torch.float32)
+            for n, name in enumerate("ab")
+        }
+        prepared = prepare_outputs(outputs)
+        got = {name: one.expected.float() for name, one in outputs.items()}
+        if expected.numel() and number == at % len(shapes):
+            got["a"].view(-1)[at % expected.numel()] += off if at % 3 else math.nan
+        calls.append((got, prepared))
+    together = accepted_calls(calls)
+    for found, (got, prepared) in zip(together, calls, strict=True):
+        alone = accepted_outputs(got, prepared)
+        assert found.keys() == alone.keys()
+        for name in found:
+            one, other = found[name], alone[name]
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                for field, value in one.model_dump().items():
+                    same = getattr(other, field)
+                    assert value == (
+                        pytest.approx(same, rel=1e-6) if value.__class__ is float else same
+                    )

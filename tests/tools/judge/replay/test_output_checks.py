@@ -42,9 +42,9 @@ def compared(monkeypatch):
     count = {"full": 0}
     judge = output_checks.judge_call
 
-    def judging(*arguments, outputs_are_right=False):
+    def judging(*arguments, outputs_are_right=False, accepted=None):
         count["full"] += not outputs_are_right
-        return judge(*arguments, outputs_are_right=outputs_are_right)
+        return judge(*arguments, outputs_are_right=outputs_are_right, accepted=accepted)
 
     monkeypatch.setattr(output_checks, "judge_call", judging)
     return count
