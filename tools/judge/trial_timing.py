@@ -69,7 +69,8 @@ class TrialTiming:
             self._processes.end_with(lambda: give_back(self._context, kept))
         self._recorders.start(cases, baseline=kept is None or not kept.holds(cases))
         programs = 2 if parts.plan.baseline is not None else 1
-        waiting = kept.runner_count if kept else 0
+        arena_bytes = self._recorders.arena_bytes(baseline=True)
+        waiting = kept.large_enough(arena_bytes) if kept else 0
         self._context.begin_runners(programs * parts.plan.checks.blocks - waiting)
         cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
         self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])

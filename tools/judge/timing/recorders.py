@@ -152,6 +152,10 @@ class Recorders:
         """Whether a process was started for the program."""
         return baseline in self._calls
 
+    def arena_bytes(self, *, baseline: bool) -> int:
+        """The arena that calls of the program are recorded in; 0 where none are."""
+        return self._calls[baseline].arena_bytes if baseline in self._calls else 0
+
     def process(self, *, baseline: bool) -> JudgedCall:
         """The process, once it is up.
 

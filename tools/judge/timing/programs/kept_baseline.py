@@ -77,6 +77,10 @@ class KeptBaseline:
         """How many runners wait."""
         return len(self._runners)
 
+    def large_enough(self, arena_bytes: int) -> int:
+        """How many of them have an arena of this size."""
+        return sum(runner.is_large_enough(arena_bytes, 0) for runner in self._runners)
+
     @property
     def nbytes(self) -> int:
         """Device memory of the runners, their contexts included."""

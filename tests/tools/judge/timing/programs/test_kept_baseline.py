@@ -176,3 +176,11 @@ def test_what_is_spoiled_is_ended_and_not_given_back():
     kept.spoiled = True
     give_back(judge, kept)
     assert judge.kept_baseline is None and all(r.closed for r in made)
+
+
+def test_runners_with_too_small_an_arena_are_not_counted_on():
+    kept = take_kept(context(), plan())
+    assert kept is not None
+    kept.put(runners())
+    size = ScriptedRunner().nbytes
+    assert kept.large_enough(size) == 2 and kept.large_enough(size + 1) == 0
