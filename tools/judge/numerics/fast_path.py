@@ -24,7 +24,7 @@ from .correctness import (
 )
 from .limits import ToleranceLimits
 
-SMALL_ELEMENTS = 1 << 21
+SMALL_ELEMENTS = 1 << 20
 """Of an output: comparing such takes as long as launching what compares."""
 
 
