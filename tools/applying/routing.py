@@ -15,7 +15,6 @@ among it, goes to the original. While `torch.compile` traces, the kernel is an o
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ from .kernel_folder import open_folder
 from .loading import load_kernel
 from .missed_calls import MissedCalls
 from .proven_sizes import ProvenSizes
-from .replaced_attribute import replace_attribute
+from .replaced_attribute import attribute_owner, replace_attribute
 
 Target = Callable[..., Any] | torch.nn.Module | str
 
@@ -141,19 +140,7 @@ def _found(target: Target) -> tuple[Callable[..., Any], Put]:
 
 def _owner_of(name: str) -> tuple[Any, str]:
     """The module or class that holds a dotted name, and the name's last part."""
-    *parts, last = name.split(".")
-    owner: Any = None
-    for count in range(len(parts), 0, -1):
-        module = ".".join(parts[:count])
-        try:
-            owner = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise
-            continue
-        for part in parts[count:]:
-            owner = getattr(owner, part, None)
-        break
+    owner, last = attribute_owner(name)
     found = inspect.getattr_static(owner, last, None)
     if isinstance(found, staticmethod | classmethod) or not callable(getattr(owner, last, None)):
         raise RequestError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ...applying.replaced_attribute import replace_attribute
+from ...applying.replaced_attribute import attribute_owner, replace_attribute
 from ...errors import RequestError
 from .traced_function import TracedFunction
 
@@ -143,20 +142,13 @@ def _owner_of(target: str) -> tuple[Any, str]:
         for part in parts:
             owner = getattr(owner, part, None)
         return owner, last
-    *parts, last = target.split(".")
-    why: Exception | None = None
-    for count in range(len(parts), 0, -1):
-        try:
-            owner = importlib.import_module(".".join(parts[:count]))
-        except (ImportError, ValueError) as error:
-            why = why or error
-            continue
-        for part in parts[count:]:
-            owner = getattr(owner, part, None)
-        if owner is None:
-            break
-        return owner, last
-    raise RequestError(f"{target!r} cannot be recorded: {why}", remedy=REMEDY) from why
+    try:
+        owner, last = attribute_owner(target)
+    except (ImportError, ValueError) as error:
+        raise RequestError(f"{target!r} cannot be recorded: {error}", remedy=REMEDY) from error
+    if owner is None:
+        raise RequestError(f"{target!r} cannot be recorded: it is not there", remedy=REMEDY)
+    return owner, last
 
 
 def _is_kernel(found: Any) -> bool:
