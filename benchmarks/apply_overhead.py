@@ -20,36 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from models.known_kernels import write_kernel
 from rich.console import Console
 from rich.table import Table
 
 from kernel_harness.tools.applying.routing import apply
-from kernel_harness.tools.schema.deployment.kernel_index import (
-    INDEX_NAME,
-    ArgumentForm,
-    IndexedKernel,
-    KernelIndex,
-    digest_of_bytes,
-)
+from kernel_harness.tools.schema.deployment.kernel_index import ArgumentForm
 
-SOURCE = b"def run(a, b, c, d):\n    return a\n"
+SOURCE = "def run(a, b, c, d):\n    return a\n"
 FORM = ArgumentForm(("m", "n"), "bfloat16")
-KERNEL = IndexedKernel(
-    definition="nothing_n128",
-    axes={"m": None, "n": 128},
-    inputs=dict.fromkeys("abcd", FORM),
-    outputs={"y": FORM},
-    constraints=(),
-    judged=({"m": 1}, {"m": 64}),
-    candidate="0" * 12,
-    content_hash="0" * 64,
-    language="python",
-    binding=None,
-    entry_point="kernel.py::run",
-    destination_passing=False,
-    folder="kernels/nothing",
-    library=None,
-)
 
 
 def bare(a: Any, b: Any, c: Any, d: Any) -> Any:
@@ -71,12 +50,12 @@ def addressed(a: Any, b: Any, c: Any, d: Any) -> Any:
 
 def folder_for(device: str, place: Path) -> Path:
     """Writes a folder with the kernel."""
-    path = f"{KERNEL.folder}/kernel.py"
-    (place / path).parent.mkdir(parents=True)
-    (place / path).write_bytes(SOURCE)
-    index = KernelIndex(device, torch.__version__, (KERNEL,), {path: digest_of_bytes(SOURCE)})
-    (place / INDEX_NAME).write_text(index.text(), encoding="utf-8")
-    return place
+    inputs = dict.fromkeys("abcd", FORM)
+    axes: dict[str, int | None] = {"m": None, "n": 128}
+    judged = ({"m": 1}, {"m": 64})
+    return write_kernel(
+        place, device, SOURCE, axes, inputs, {"y": FORM}, judged, destination_passing=False
+    )
 
 
 def call_us(function: Callable[..., Any], tensors: list[torch.Tensor], calls: int) -> float:

@@ -117,29 +117,49 @@ def write_kernels(
         device: as `deploy` names it; "cpu" without a GPU.
         dtype: of all tensors.
     """
-    source = (known.wrong if wrong else known.source).encode()
     forms = {name: ArgumentForm(shape, dtype) for name, shape in known.shapes.items()}
     output = {"output": forms.pop("output")}
+    source = known.wrong if wrong else known.source
+    return write_kernel(folder, device, source, known.axes, forms, output, known.judged)
+
+
+def write_kernel(
+    folder: Path,
+    device: str,
+    source: str,
+    axes: dict[str, int | None],
+    inputs: dict[str, ArgumentForm],
+    outputs: dict[str, ArgumentForm],
+    judged: tuple[dict[str, int], ...],
+    *,
+    destination_passing: bool = True,
+) -> Path:
+    """Writes the folder of a kernel in Python; returns it.
+
+    Args:
+        source: of one file with a function `run`.
+        judged: sizes of varying axes.
+    """
     kernel = IndexedKernel(
         definition="known",
-        axes=known.axes,
-        inputs=forms,
-        outputs=output,
+        axes=axes,
+        inputs=inputs,
+        outputs=outputs,
         constraints=(),
-        judged=known.judged,
+        judged=judged,
         candidate="0" * 12,
         content_hash="0" * 64,
         language="python",
         binding=None,
         entry_point="kernel.py::run",
-        destination_passing=True,
+        destination_passing=destination_passing,
         folder="kernels/known",
         library=None,
     )
-    path = folder / kernel.folder / "kernel.py"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(source)
-    files = {f"{kernel.folder}/kernel.py": digest_of_bytes(source)}
+    path = f"{kernel.folder}/kernel.py"
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).write_text(source, encoding="utf-8")
+    files = {path: digest_of_bytes(source.encode())}
     index = KernelIndex(device, "", (kernel,), files)
     (folder / INDEX_NAME).write_text(index.text(), encoding="utf-8")
     return folder

@@ -17,11 +17,12 @@ from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.schema.deployment.kernel_index import (
     INDEX_NAME,
     ArgumentForm,
-    IndexedKernel,
     KernelIndex,
     digest_of_bytes,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+
+from ..tools.applying.conftest import KERNEL as OF_CPU
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 
@@ -53,21 +54,14 @@ void run(torch::Tensor x, torch::Tensor y) {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
 """
 FORM = ArgumentForm(("m", "n"), "float32")
-KERNEL = IndexedKernel(
+KERNEL = replace(
+    OF_CPU,
     definition="twice_n64",
     axes={"m": None, "n": 64},
     inputs={"x": FORM},
     outputs={"y": FORM},
-    constraints=(),
     judged=({"m": 1}, {"m": 256}),
-    candidate="0" * 12,
-    content_hash="",
-    language="triton",
-    binding=None,
-    entry_point="kernel.py::run",
-    destination_passing=True,
     folder="kernels/twice",
-    library=None,
 )
 SOURCES = {"triton": ("kernel.py", TRITON), "cuda": ("kernel.cu", CUDA)}
 Original = Callable[[torch.Tensor], torch.Tensor]
