@@ -60,6 +60,8 @@ def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> N
         raise RequestError(
             f"{words[0]} cannot be started: {error.strerror}", remedy="Name an installed Python."
         ) from error
+    if status == FAILED:
+        raise RequestError("It came to nothing", remedy="What is written above says why.")
     if status:
         raise RequestError(
             f"The program ended with status {status}",

@@ -34,6 +34,9 @@ from .exported_reference import exported_reference
 from .extracted_operator import ExtractedOperator, ExtractRequest
 from .operator_files import write_operator
 
+NO_OPERATOR = "is no operator that a definition can describe"
+SMALLER = "Extract a part of it, or put the work into a function of tensors and numbers."
+
 
 class RecordedModules:
     """Records the forwards of modules at some paths, from the first step on.
@@ -76,12 +79,15 @@ def main(arguments: list[str]) -> int:
             recorder, samples, status = _function_recorded(request)
         if status:
             return status
-        if recorder is None or samples is None or not samples.samples:
+        if recorder is None or samples is None or not recorder.calls:
             raise RequestError(
                 f"No call of {request.target} was recorded: the program holds it elsewhere, too",
                 remedy="What is kept in a table or an object cannot be replaced by its name: "
                 "extract the block around it.",
             )
+        if not samples.samples:
+            why = ", ".join(recorder.skipped) or "it returns something beside tensors"
+            raise RequestError(f"{request.target} {NO_OPERATOR}: {why}", remedy=SMALLER)
         done = _written(request, recorder, samples.samples)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
@@ -127,11 +133,7 @@ def _written(
         written = write_dataset([recorder], dataset)
         if not written:
             why = ", ".join(recorder.skipped) or "no call had tensors alone"
-            raise RequestError(
-                f"{request.target} is no operator that a definition can describe: {why}",
-                remedy="Extract a part of it, or put the work into a function of tensors and "
-                "numbers.",
-            )
+            raise RequestError(f"{request.target} {NO_OPERATOR}: {why}", remedy=SMALLER)
         first = written[0]
         (path,) = (dataset / "definitions").rglob(f"{first.name}.json")
         definition = Definition.model_validate_json(path.read_bytes())

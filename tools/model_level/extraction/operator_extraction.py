@@ -74,7 +74,8 @@ def operator_name(operator: ObservedOperator) -> str:
     *_, owner, last = operator.name.split(".")
     words = [owner] if operator.kind == "module" else [last]
     words += ["x".join(map(str, shape)) for shape in operator.parameters[:1] if shape]
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", "_".join(words))
+    between = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    parts = re.sub(between, "_", "_".join(words))
     return re.sub(r"\W+", "_", parts).lower().strip("_")
 
 

@@ -40,6 +40,7 @@ class Model(nn.Module):
         x = parts.taken(x, rows, 2.0)
         for layer in self.layers:
             x = x + layer(x)
+        x = parts.paired(x)[0]
         return self.down(self.up(x)) + parts.TABLE["held"](parts.decided(x))
 
 
@@ -65,6 +66,10 @@ def decided(x):
 
 def held(x):
     return x + 1
+
+
+def paired(x):
+    return x * 1, None
 
 
 TABLE = {"held": held}
@@ -165,13 +170,17 @@ def test_a_block_of_modules_becomes_its_graph_with_free_sizes(program, tmp_path)
 
 
 @pytest.mark.process
-def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path):
+def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path, capfd):
     # The first calls another file of the program and decides by contents; the second is called
-    # from a table, in which its name cannot be replaced.
-    with pytest.raises(RequestError, match="status 2"):
-        extract_operator(program, observed("parts.decided"), tmp_path)
-    with pytest.raises(RequestError, match="status 2"):
-        extract_operator(program, observed("parts.held"), tmp_path)
+    # from a table, in which its name cannot be replaced; the third returns more than tensors.
+    for name, why in (
+        ("decided", "No reference of parts.decided stands alone"),
+        ("held", "No call of parts.held was recorded"),
+        ("paired", "no operator that a definition can describe: it returns something beside"),
+    ):
+        with pytest.raises(RequestError, match="written above says why"):
+            extract_operator(program, observed(f"parts.{name}"), tmp_path)
+        assert why in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -194,7 +203,8 @@ def test_rows_without_a_name_are_refused_before_anything_runs(tmp_path):
     [
         ("parts.silu_mul", "function", (), "silu_mul"),
         ("torch.nn.modules.linear.Linear.forward", "module", ((6, 8), (6,)), "linear_6x8"),
-        ("parts.RMSNorm.forward", "module", ((8,),), "rmsnorm_8"),
+        ("parts.RMSNorm.forward", "module", ((8,),), "rms_norm_8"),
+        ("parts.TopKRouter.forward", "module", (), "top_k_router"),
         ("parts.FeedForward.forward", "module", (), "feed_forward"),
     ],
 )
