@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from ..schema.recognition import Recognition
 from .plan import WHOLE_SETS
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
+OPERATOR = "operator"
+"""Key among a record's versions: the digest of the operator that judged it."""
 LEAST_PART = 6
 """Characters of an id that are enough to look for it."""
 
@@ -33,6 +36,13 @@ LEAST_PART = 6
 def new_evaluation_id() -> str:
     """An unguessable id that sorts by time, e.g. 'ev-20261120-221530-9f3a61c2'."""
     return f"ev-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
+    """The record with the state of the operator that decided it."""
+    versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
+    evidence = evaluation.evidence.model_copy(update={"versions": versions})
+    return evaluation.model_copy(update={"evidence": evidence})
 
 
 class RecordStore:
@@ -211,6 +221,7 @@ class LastLatencies:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._noting = threading.Lock()
 
     def get(self, definition: str) -> dict[str, float]:
         """Workload uuid to the last measured cold latency in microseconds, of any program each."""
@@ -236,7 +247,8 @@ class LastLatencies:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         name = evaluation.definition
-        self._write(f"{name}.json", self.get(name) | measured)
+        with self._noting:
+            self._write(f"{name}.json", self.get(name) | measured)
         if evaluation.scope in WHOLE_SETS and len(measured) == len(evaluation.workloads):
             self._write(f"{name}.whole.json", measured)
 

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..devices.gpus import alike
@@ -32,14 +33,19 @@ from .floors import with_floors
 from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
 from .precheck import infrastructure_fault, interruption, operator_fault, precheck
-from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
+from .record_store import (
+    OPERATOR,
+    EvaluationsUnderWay,
+    LastLatencies,
+    RecordStore,
+    new_evaluation_id,
+    with_operator,
+)
 from .static_resources import explained_check
 
 if TYPE_CHECKING:
     from .ladder.climb import RungTime
 
-OPERATOR = "operator"
-"""Key among a record's versions: the digest of the operator that judged it."""
 TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 """Ends that may be another one the next time: the same bytes are judged again when asked for."""
 TRIAL_PATIENCE_S = 20.0
@@ -291,65 +297,83 @@ class EvaluationService:
     async def _run(self, pending: PendingEvaluation) -> Evaluation:
         judged_by = pending.request.operator.judged_by()
         try:
-            evaluation = _with_operator(await self._judged(pending), judged_by)
-            evaluation = await asyncio.to_thread(self._keys.signed, evaluation)
-            self._keep(evaluation)
-            self.latencies.note(evaluation)
+            evaluation = await self._kept(await self._judged(pending, judged_by), judged_by)
             await self._commit(pending.request, evaluation)
             return evaluation
         except asyncio.CancelledError:
             failure = interruption("Its client left or cancelled it before there was a verdict.")
             cancelled = pending.failed(Status.INTERRUPTED, failure)
-            with contextlib.suppress(HarnessError):
-                self._keep(self._keys.signed(_with_operator(cancelled, judged_by)))
+            with contextlib.suppress(HarnessError):  # as where its verdict was just written
+                self._keep(self._keys.signed(with_operator(cancelled, judged_by)))
             raise
         finally:
             self._under_way.end(pending.evaluation_id)
             self._pending.pop(pending.evaluation_id, None)
 
-    async def _judged(self, pending: PendingEvaluation) -> Evaluation:
-        request = pending.request
-        definition = request.operator.definition
-        fault = await asyncio.to_thread(precheck, request.solution, definition)
-        if fault is not None:
-            return pending.failed(*fault)
+    async def _kept(self, evaluation: Evaluation, judged_by: str) -> Evaluation:
+        """The record signed and on disk; who cancels meanwhile waits until it is."""
+
+        def signed() -> Evaluation:
+            kept = self._keep(self._keys.signed(with_operator(evaluation, judged_by)))
+            self.latencies.note(kept)
+            return kept
+
+        writing = asyncio.create_task(asyncio.to_thread(signed))
         try:
-            sample = self._sample(request.operator)
-            plan = make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            raise
+
+    async def _judged(self, pending: PendingEvaluation, judged_by: str) -> Evaluation:
+        request = pending.request
+        try:
+            plan = await asyncio.to_thread(self._planned, pending, judged_by)
+            if isinstance(plan, Evaluation):
+                return plan
             devices = request.devices or self.devices
             own = partial(self._pool.evaluate, devices, client=request.caller)
-            statistics = asyncio.ensure_future(asyncio.to_thread(_statistics))
+            loading = asyncio.ensure_future(asyncio.to_thread(_statistics))
             report = await (pending.carry_out or own)(plan, pending.report)
-            evaluation = Evaluation.model_validate(report.evaluation)
-            evaluation = self._completed(evaluation, request.operator)
+            await loading
+            return await asyncio.to_thread(self._summarised, report, request.operator)
         except JudgeStoppedError as error:
             return pending.failed(Status.INTERRUPTED, interruption(f"{error.what}."))
         except InfrastructureError as error:
             return pending.failed(Status.INFRASTRUCTURE_ERROR, infrastructure_fault(error))
         except DatasetError as error:
             return pending.failed(Status.INVALID_REFERENCE, operator_fault(error))
-        floors = evaluation.evidence.noise_floor or {}
-        return await asyncio.to_thread(await statistics, evaluation, floors)
 
-    def _sample(self, operator: Operator) -> ShapeSample:
+    def _planned(self, pending: PendingEvaluation, judged_by: str) -> EvaluatePlan | Evaluation:
+        """What the judge is to do; the record of what needs no judge to be refused."""
+        request = pending.request
+        fault = precheck(request.solution, request.operator.definition)
+        if fault is not None:
+            return pending.failed(*fault)
+        sample = self._sample(request.operator, judged_by)
+        return make_plan(request, pending.evaluation_id, sample, self.executor, self._settings)
+
+    def _summarised(self, report: JudgeReport, operator: Operator) -> Evaluation:
+        """The record of a judge's report, with noise levels, occupancy, floors and statistics."""
+        evaluation = Evaluation.model_validate(report.evaluation)
+        evidence, device = evaluation.evidence, evaluation.evidence.device
+        if device is not None and device.executor is Executor.CUDA:
+            levels = load_noise_floor(self._settings, device.name) or None
+            evidence = evidence.model_copy(update={"noise_floor": levels})
+        static = explained_check(evaluation.static)
+        completed = evaluation.model_copy(update={"static": static, "evidence": evidence})
+        completed = with_floors(completed, operator, self._settings)
+        return _statistics().summarised(completed, evidence.noise_floor or {})
+
+    def _sample(self, operator: Operator, judged_by: str) -> ShapeSample:
         """An operator's regimes and sample, found again when what they follow from has changed."""
         latencies = self.latencies.of_one_program(operator.name)
-        made_from = operator.digest, operator.judged_by(), operator.published, latencies
+        made_from = operator.digest, judged_by, operator.published, latencies
         known = self._samples.get(operator.name)
         if known is None or known[0] != made_from:
             found = sample_shapes(operator, latencies or None)
             known = self._samples[operator.name] = made_from, found
         return known[1]
-
-    def _completed(self, evaluation: Evaluation, operator: Operator) -> Evaluation:
-        """The judge's record with noise levels, occupancy and floors added."""
-        evidence, device = evaluation.evidence, evaluation.evidence.device
-        if device is not None and device.executor is Executor.CUDA:
-            floors = load_noise_floor(self._settings, device.name) or None
-            evidence = evidence.model_copy(update={"noise_floor": floors})
-        static = explained_check(evaluation.static)
-        completed = evaluation.model_copy(update={"static": static, "evidence": evidence})
-        return with_floors(completed, operator, self._settings)
 
     def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
         """A finished record that counts, of the same bytes, command, operator and executor."""
@@ -374,18 +398,8 @@ class EvaluationService:
         return None
 
 
-def _with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
-    """The record with the state of the operator that decided it."""
-    versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
-    evidence = evaluation.evidence.model_copy(update={"versions": versions})
-    return evaluation.model_copy(update={"evidence": evidence})
+def _statistics() -> ModuleType:
+    """What makes summaries of samples: loaded while the first record is awaited, for numpy's sake."""
+    from . import comparison
 
-
-def _statistics() -> Callable[[Evaluation, Mapping[str, float]], Evaluation]:
-    """What makes summaries of samples, loaded while the first record is awaited.
-
-    It needs numpy and scipy, a second of loading, which a server that judges nothing need not load.
-    """
-    from .comparison import summarised
-
-    return summarised
+    return comparison

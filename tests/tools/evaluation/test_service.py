@@ -252,6 +252,36 @@ def test_cancelling_the_call_stops_the_trial(service, operator, part, monkeypatc
         os.kill(pid, 0)
 
 
+def test_a_verdict_that_is_being_written_when_its_client_leaves_is_kept(
+    service, operator, monkeypatch
+):
+    writing, released = threading.Event(), threading.Event()
+    write = service.records.write
+
+    def held(evaluation):
+        writing.set()
+        assert released.wait(30)
+        return write(evaluation)
+
+    monkeypatch.setattr(service.records, "write", held)
+
+    async def left():
+        call = asyncio.create_task(
+            service.evaluate(EvaluationRequest(operator, named("fine"), Scope.FULL), 30)
+        )
+        await asyncio.to_thread(writing.wait, 30)
+        call.cancel()
+        await asyncio.sleep(0)
+        released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await service._pool.close()
+
+    asyncio.run(left())
+    (identity,) = service.records.ids()
+    assert service.records.get(identity).status is Status.PASSED
+
+
 def test_progress_never_goes_back(service, operator):
     seen = []
 
