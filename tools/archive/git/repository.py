@@ -34,6 +34,7 @@ from .objects import (
     with_signature,
 )
 from .packing import Packing
+from .ref_writer import RefWriter
 
 ZERO = "0" * 40
 STALE_LOCK_S = 10.0
@@ -77,6 +78,7 @@ class Repository(Commands):
         super().__init__(path)
         self._lock = threading.RLock()
         self._reader = ObjectReader(lambda: self.start("cat-file", ["--batch"], subprocess.PIPE))
+        self._ref_writer = RefWriter(self)
         self._loose: Any = None
         self.packing = Packing(self)
         self._packed_refs: tuple[str, dict[str, dict[str, str]]] = ("", {})
@@ -106,9 +108,10 @@ class Repository(Commands):
                 raise
 
     def close(self) -> None:
-        """Ends the helper process that reads objects."""
+        """Ends the processes that read objects and change refs."""
         with self._lock:
             self._reader.close()
+        self._ref_writer.close()
 
     # --- objects ------------------------------------------------------------------------------
 
@@ -166,11 +169,17 @@ class Repository(Commands):
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, at: int, sign: Sign | None = None
     ) -> str:
-        """Stores a commit dated `at` (seconds since the epoch, UTC), signed if `sign` is given."""
+        """Stores a commit; see `commit_content`."""
+        return self.write_object("commit", self.commit_content(tree, parents, message, at, sign))
+
+    def commit_content(
+        self, tree: str, parents: Sequence[str], message: str, at: int, sign: Sign | None = None
+    ) -> bytes:
+        """A commit dated `at` (seconds since the epoch, UTC), signed if `sign` is given."""
         who = self._who(at)
         head = [f"tree {tree}", *(f"parent {p}" for p in parents), f"author {who}"]
         text = "\n".join([*head, f"committer {who}"]) + f"\n\n{message}"
-        return self.write_object("commit", with_signature(text.encode(), sign))
+        return with_signature(text.encode(), sign)
 
     def write_tag(
         self, commit: str, name: str, message: str, at: int, sign: Sign | None = None
@@ -278,11 +287,9 @@ class Repository(Commands):
             RefConflict: when another process was there first.
         """
         steps = list(updates)
-        lines = [f"update {step.ref} {step.new} {step.old}" for step in steps]
-        script = "\n".join(["start", *lines, "prepare", "commit"]) + "\n"
         for attempt in range(3):
             try:
-                self.run("update-ref", "--stdin", stdin=script.encode())
+                self._ref_writer.change([f"update {s.ref} {s.new} {s.old}" for s in steps])
                 self.packing.note_write()
                 return
             except ArchiveError as error:
@@ -301,9 +308,8 @@ class Repository(Commands):
         """
         lines = [f"delete {ref} {oid}" for ref, oid in refs.items()]
         for start in range(0, len(lines), 1_000):
-            script = "\n".join(["start", *lines[start : start + 1_000], "commit"]) + "\n"
             try:
-                self.run("update-ref", "--stdin", stdin=script.encode())
+                self._ref_writer.change(lines[start : start + 1_000])
             except ArchiveError as error:
                 raise RefConflict(error.what, where=error.where, remedy="Try again.") from error
 

@@ -19,6 +19,7 @@ from ....schema.evaluation import Evaluation, Status
 from ....schema.search.made_by import NOBODY, MadeBy
 from ....signing.keyring import Keyring, Verification
 from ....signing.signature import TRIAL
+from ...git.objects import parse_object
 from ...git.repository import RefConflict, RefUpdate, Repository
 from ..commit.agreement import refuse_mismatch
 from ..commit.message import commit_message, read_trailers
@@ -104,11 +105,12 @@ class TrialStore:
         tree = self._repository.write_tree(files)
         commits = [commit for _, commit in start]
         sign = partial(self._keys.sign, TRIAL)
-        commit = self._repository.write_commit(tree, commits, message, facts.at, sign)
+        content = self._repository.commit_content(tree, commits, message, facts.at, sign)
+        commit = self._repository.write_object("commit", content)
         with contextlib.suppress(RefConflict):  # another process kept this very trial
             self._repository.update_refs([RefUpdate(ref, commit)])
-        written = read_commit(self._repository, commit)
-        self.table.add(self._synced.index, [trial_of(self._keys, ref, commit, written)])
+        row = trial_of(self._keys, ref, commit, parse_object(content))
+        self.table.add(self._synced.index, [row])
         return ref
 
     def refs(self, definition: str | None = None) -> dict[str, str]:

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from kernel_harness.tools.archive.git.ref_writer import RefWriter
+from kernel_harness.tools.archive.git.repository import RefConflict, RefUpdate, Repository
+from kernel_harness.tools.errors import ArchiveError
+
+
+@pytest.fixture
+def repository(tmp_path):
+    found = Repository(tmp_path / "repository.git")
+    found.create()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def writers(repository, monkeypatch):
+    """The processes that were started to change refs."""
+    found, start = [], repository.start
+
+    def started(command, arguments, stdin, variables=None):
+        process = start(command, arguments, stdin, variables)
+        if command == "update-ref":
+            found.append(process)
+        return process
+
+    monkeypatch.setattr(repository, "start", started)
+    return found
+
+
+def commit(repository, words):
+    tree = repository.write_tree({"a": words.encode()})
+    return repository.write_commit(tree, [], words, 1)
+
+
+def test_changes_are_made_by_one_process(repository, writers):
+    held = {f"refs/trials/{n}": commit(repository, str(n)) for n in range(20)}
+    for ref, oid in held.items():
+        repository.update_refs([RefUpdate(ref, oid)])
+    assert repository.refs("refs/trials") == held and len(writers) == 1
+    repository.delete_refs({ref: held.pop(ref) for ref in list(held)[:5]})
+    assert repository.refs("refs/trials") == held and len(writers) == 1
+    repository.close()
+    assert writers[0].poll() is not None
+
+
+def test_a_change_that_is_refused_changes_nothing_and_the_next_is_made(repository, writers):
+    first, other = commit(repository, "first"), commit(repository, "other")
+    repository.update_refs([RefUpdate("refs/trials/a", first)])
+    both = [RefUpdate("refs/trials/b", other), RefUpdate("refs/trials/a", other)]
+    with pytest.raises(RefConflict, match="refs/trials/a"):
+        repository.update_refs(both)
+    assert repository.refs("refs/trials") == {"refs/trials/a": first}
+    repository.update_refs([both[0], RefUpdate("refs/trials/a", other, first)])
+    assert set(repository.refs("refs/trials").values()) == {other}
+
+
+def test_a_process_that_was_killed_is_replaced(repository, writers):
+    oid = commit(repository, "it")
+    repository.update_refs([RefUpdate("refs/trials/a", oid)])
+    writers[0].kill()
+    writers[0].wait()
+    repository.update_refs([RefUpdate("refs/trials/b", oid)])
+    assert set(repository.refs("refs/trials")) == {"refs/trials/a", "refs/trials/b"}
+    assert len(writers) == 2
+
+
+def test_what_others_do_to_refs_meanwhile_is_seen(repository, writers):
+    """Its process stays, and git keeps what it has read of refs."""
+    first, other = commit(repository, "first"), commit(repository, "other")
+    for name in "ab":
+        repository.update_refs([RefUpdate(f"refs/trials/{name}", first)])
+    repository.run("update-ref", "refs/trials/a", other)
+    repository.run("pack-refs", "--all", "--prune")
+    repository.run("update-ref", "-d", "refs/trials/b")
+    with pytest.raises(RefConflict):
+        repository.update_refs([RefUpdate("refs/trials/a", first, first)])
+    with pytest.raises(RefConflict):
+        repository.update_refs([RefUpdate("refs/trials/a", first)])
+    repository.update_refs([RefUpdate("refs/trials/a", first, other)])
+    repository.update_refs([RefUpdate("refs/trials/b/c", other)])
+    assert repository.refs("refs/trials") == {"refs/trials/a": first, "refs/trials/b/c": other}
+
+
+def test_git_that_does_not_answer_is_stopped_in_time(repository, monkeypatch):
+    def start(command, arguments, stdin, variables=None):
+        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(["sleep", "60"], **pipes)
+
+    monkeypatch.setattr(repository, "start", start)
+    writer = RefWriter(repository, deadline_s=0.2)
+    with pytest.raises(ArchiveError, match=r"had not ended after 0\.2 s"):
+        writer.change(["create refs/trials/a " + "1" * 40])
