@@ -1,4 +1,4 @@
-"""The three floors of each workload of a trial, on the device that it ran on.
+"""What a server adds to a judge's record: the operator's state, and floors on the device it ran on.
 
 The judge knows the nominal floor, which decides whether a latency is possible. What was measured of
 this device, and launch and serial steps, only explain; they are added here, from the operator's
@@ -18,6 +18,16 @@ from ..schema.evaluation import Evaluation, Executor, WorkloadResult
 if TYPE_CHECKING:
     from ..settings import Settings
     from ..workloads.operators import Operator
+
+OPERATOR = "operator"
+"""Key among a record's versions: the digest of the operator that judged it."""
+
+
+def with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
+    """The record with the state of the operator that decided it."""
+    versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
+    evidence = evaluation.evidence.model_copy(update={"versions": versions})
+    return evaluation.model_copy(update={"evidence": evidence})
 
 
 def with_floors(evaluation: Evaluation, operator: Operator, settings: Settings) -> Evaluation:

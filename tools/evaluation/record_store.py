@@ -27,8 +27,6 @@ from ..schema.recognition import Recognition
 from .plan import WHOLE_SETS
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
-OPERATOR = "operator"
-"""Key among a record's versions: the digest of the operator that judged it."""
 LEAST_PART = 6
 """Characters of an id that are enough to look for it."""
 
@@ -36,13 +34,6 @@ LEAST_PART = 6
 def new_evaluation_id() -> str:
     """An unguessable id that sorts by time, e.g. 'ev-20261120-221530-9f3a61c2'."""
     return f"ev-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-
-
-def with_operator(evaluation: Evaluation, judged_by: str) -> Evaluation:
-    """The record with the state of the operator that decided it."""
-    versions = {**evaluation.evidence.versions, OPERATOR: judged_by}
-    evidence = evaluation.evidence.model_copy(update={"versions": versions})
-    return evaluation.model_copy(update={"evidence": evidence})
 
 
 class RecordStore:

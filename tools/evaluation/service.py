@@ -29,18 +29,11 @@ from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
-from .floors import with_floors
+from .floors import OPERATOR, with_floors, with_operator
 from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
 from .precheck import infrastructure_fault, interruption, operator_fault, precheck
-from .record_store import (
-    OPERATOR,
-    EvaluationsUnderWay,
-    LastLatencies,
-    RecordStore,
-    new_evaluation_id,
-    with_operator,
-)
+from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
 from .static_resources import explained_check
 
 if TYPE_CHECKING:
@@ -399,7 +392,7 @@ class EvaluationService:
 
 
 def _statistics() -> ModuleType:
-    """What makes summaries of samples: loaded while the first record is awaited, for numpy's sake."""
+    """What makes summaries of samples, loaded while the first record is awaited."""
     from . import comparison
 
     return comparison
