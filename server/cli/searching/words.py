@@ -33,6 +33,8 @@ def search_lines(
         _rates(state),
     ]
     lines += [f"  {line}" for line in map(round_line, state.finished[-NEWEST:])]
+    if state.start is None and not state.ended:
+        lines.append("  judging the program that it begins with")
     for round_ in state.under_way:
         number = round_.began.number
         does = (activity or {}).get(number, "under way")

@@ -113,7 +113,7 @@ def plain_usage(text: str) -> Usage:
 
 
 def last_words(text: str) -> str:
-    """What an agent said at its end: the text of a client's answer in JSON, else all that it wrote.
+    """What an agent said at its end: the text of a client's answer in JSON, else what is no JSON.
 
     Claude Code has it under `result`, Gemini CLI under `response`, Codex and opencode as the `text`
     of an item or a part.
@@ -123,7 +123,8 @@ def last_words(text: str) -> str:
         inner = _mapping(said.get("item")) or _mapping(said.get("part"))
         words = said.get("result") or said.get("response") or inner.get("text")
         found = words if isinstance(words, str) else found
-    return found or text
+    plain = [line for line in text.splitlines() if _object(line) is None]
+    return found or ("" if _object(text) is not None else "\n".join(plain))
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from ...errors import RequestError, unknown_name
 from ...schema.record_model import RecordModel
 
 SINGLE = "single"
+SEED_STEP = 100_003
 ROLES = ("plan", "code", "debug")
 _GOAL = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>x|%-of-floor)")
 
@@ -64,6 +65,11 @@ class SearchOptions(RecordModel):
     summarise: int = Field(default=8, ge=0)
     seed: int = 0
     confine: bool = True
+
+
+def round_seed(options: SearchOptions, number: int) -> int:
+    """The seed of a round."""
+    return options.seed * SEED_STEP + number
 
 
 def goal_of(text: str) -> SearchGoal:

@@ -184,6 +184,22 @@ def round_prompt(
     )
 
 
+def roles_started(options: SearchOptions, role: str) -> list[str]:
+    """Who is started in a round, one after the other.
+
+    Args:
+        role: the part that the choice of the parent asks for.
+    """
+    roles = options.roles
+    if SINGLE in roles or role == SINGLE:
+        return [SINGLE]
+    if role == "debug" and "debug" in roles:
+        return ["debug"]
+    if role == "code" or "plan" not in roles:
+        return ["code"]
+    return ["plan", "code"] if "code" in roles else ["plan"]
+
+
 def start_of(harness: Harness, options: SearchOptions, parent: str) -> str:
     """What a round's workspace is opened from: its parent, or the search's start."""
     if parent or options.start != BASELINE:

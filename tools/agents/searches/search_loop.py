@@ -36,7 +36,7 @@ from ..records.events import (
     StartJudged,
 )
 from ..records.ledger import SearchLedger, SearchName
-from ..records.options import SearchOptions
+from ..records.options import SearchOptions, round_seed
 from ..records.spending import spent_on
 from ..records.state import SearchState, state_of
 from .agent_step import SearchParts, Serve, start_of
@@ -48,7 +48,6 @@ LOOKS_S = 0.5
 """How often a search looks whether it is to stop."""
 FRUITLESS = 5
 """So many rounds one after the other whose agents failed without evaluating anything end it."""
-SEED_STEP = 100_003
 Show = Callable[["SearchState", "SearchParts"], None]
 """Shows a search as it is now."""
 
@@ -286,7 +285,7 @@ class UnattendedSearch:
     def _chosen(self) -> RoundBegan:
         """The next round: what it goes on from, by the search's policy."""
         options, number = self.parts.options, max(self.state.rounds, default=0) + 1
-        seed = options.seed * SEED_STEP + number
+        seed = round_seed(options, number)
         archiving = self.parts.harness.archiving
         found = archiving.select_parent(options.definition, options.policy, seed)
         return RoundBegan(

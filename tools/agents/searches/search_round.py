@@ -22,9 +22,8 @@ from ...workloads.workspace import create
 from ..clients.usage import Usage, last_words
 from ..processes.agent_process import AgentEnd, AgentRun
 from ..records.events import RoundBegan, RoundEnd, RoundEnded, StepEnded
-from ..records.options import SINGLE
 from ..records.spending import Spending, spent_on
-from .agent_step import MAIN, TEMPLATE, Endpoint, SearchParts, agent_step, start_of
+from .agent_step import MAIN, TEMPLATE, Endpoint, SearchParts, agent_step, roles_started, start_of
 from .round_harness import RoundHarness, RoundMeter
 
 if TYPE_CHECKING:
@@ -115,21 +114,10 @@ class SearchRound:
 
     # --- agents -------------------------------------------------------------------------------
 
-    def _roles(self) -> list[str]:
-        """Who is started, one after the other."""
-        roles, role = self._parts.options.roles, self._began.role
-        if SINGLE in roles or role == SINGLE:
-            return [SINGLE]
-        if role == "debug" and "debug" in roles:
-            return ["debug"]
-        if role == "code" or "plan" not in roles:
-            return ["code"]
-        return ["plan", "code"] if "code" in roles else ["plan"]
-
     async def _agents(self, endpoint: Endpoint) -> None:
         limit_s = 60 * self._parts.options.round_minutes
         deadline = time.monotonic() + min(limit_s, self._parts.seconds_left)
-        for role in self._roles():
+        for role in roles_started(self._parts.options, self._began.role):
             if self._fault is None:
                 await self._step(role, endpoint, deadline - time.monotonic())
 

@@ -51,6 +51,8 @@ def test_a_dry_run_shows_the_first_prompt_and_writes_nothing(folders: Path, caps
     said = capsys.readouterr().out
     assert "claude -p --output-format json --mcp-config mcp.json" in said
     assert "You plan." in said and DEFINITION in said and "record_plan" in said
+    assert "--- prompt, plan" in said and "--- prompt, code" in said and "You write." in said
+    assert f"opened from {START}; it is judged and archived first" in said
     assert not (folders / "data" / "searches").exists()
 
 

@@ -68,6 +68,13 @@ def test_lines_say_how_far_what_was_found_and_what_it_cost():
     assert "round 4: claude as code, 1.0 min, from the start" in said
 
 
+def test_what_is_done_before_the_first_round_is_told():
+    began = state().began
+    found = state_of([began])
+    assert found is not None
+    assert "judging the program that it begins with" in "\n".join(search_lines(found, 9.0))
+
+
 def test_a_page_reloads_itself_until_the_end_and_runs_nobodys_script(tmp_path: Path):
     text = page_of(state(), 300.0, {4: HOSTILE})
     assert 'http-equiv="refresh"' in text and "<script" not in text and "<path d=" in text

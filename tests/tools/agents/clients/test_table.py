@@ -131,8 +131,9 @@ def test_usage_is_read_where_a_client_reports_it(name: str):
             "A wider tile.",
         ),
         ('{"type":"text","part":{"type":"text","text":"A wider tile."}}', "A wider tile."),
-        ("Done: a wider tile.\n", "Done: a wider tile.\n"),
-        ('{"result": 5}', '{"result": 5}'),
+        ('A wider tile.\n{"usage": {"tokens_in": 1}}\n', "A wider tile."),
+        ('{"result": 5}', ""),
+        ('{\n "usage": {}\n}', ""),
     ],
 )
 def test_the_last_words_of_an_agent_are_read_out_of_its_json(text: str, words: str):
