@@ -170,6 +170,7 @@ class Trial:
                     self.generator.prepare(self._runnable[0])
             with self._times.measured("context"):
                 session = self._with_context(session)
+            self._prepare_more(lambda: not session.spoke())
             failed = self._built(session)
         if failed is not None:
             return failed
@@ -267,8 +268,7 @@ class Trial:
             time_budget,
             cache(lambda: self._start_more(held_out, judged_call.session)),
         )
-        if plan.checks.timed and not self._context.interpreted:
-            judged_call.meanwhile = self._prepare_more
+        judged_call.meanwhile = self._prepare_more
         with self._times.measured("correctness"):
             checking.run(self._runnable, held_out)
         first = next(iter(checking.records.values()), None)
@@ -287,7 +287,9 @@ class Trial:
         return failed.status, failed.failure
 
     def _prepare_more(self, waiting: Callable[[], bool]) -> None:
-        """Draws inputs of calls to come while the first one compiles."""
+        """Draws inputs of calls to come while the candidate compiles."""
+        if not self._plan.checks.timed or self._context.interpreted:
+            return
         count = self._plan.checks.trials + inputs_of_a_timing(self._plan.checks)
         prepare = partial(prepare_verdict, self.operator)
         self.generator.prepare_more(self._runnable, count, waiting, prepare)

@@ -174,6 +174,8 @@ class InputGenerator:
         self._prefetched = prefetched
         self._key = f"{operator.key} {book.source.generator}"
         self._prepared: dict[str, deque[InputSet]] = {}
+        self._quick: int | None = None
+        """How many of the cases whose inputs are drawn early take no time; None: all, so far."""
         self.seconds = 0.0
         """That making inputs and running the reference took so far."""
 
@@ -221,17 +223,20 @@ class InputGenerator:
     ) -> None:
         """Makes typical inputs of the cases for later calls, while something else is awaited.
 
-        Those of a case that takes long are left to be drawn when they are needed. What it takes is
-        nobody's time, since it was awaited in any case.
+        From the first case on that takes long they are left to be drawn when they are needed. What
+        it takes is nobody's time, since something was awaited in any case.
 
         Args:
-            count: of each case.
+            cases: the same, in the same order, each time.
+            count: of each case, those that are ready counted in.
             waiting: asked before each; ends it.
             drawn: called with each.
         """
-        before, quick, nbytes = self.seconds, list(cases), 0
-        for _ in range(0 if self.book.replay else count):
-            for case in list(quick):
+        before, nbytes = self.seconds, 0
+        for position in range(0 if self.book.replay else count):
+            for case in cases[: self._quick]:
+                if len(self._prepared.get(case.uuid, ())) > position:
+                    continue
                 if not waiting() or nbytes > PREPARED_BYTES:
                     self.seconds = before
                     return
@@ -239,7 +244,8 @@ class InputGenerator:
                 drawn(made)
                 nbytes += made.nbytes
                 if made.drawn_s > PREPARED_S or made.nbytes > LARGEST_PREPARED_BYTES:
-                    quick.remove(case)
+                    self._quick = cases.index(case)
+                    break
         self.seconds = before
 
     def _prepare(self, case: Case) -> InputSet:

@@ -84,6 +84,7 @@ def test_what_was_drawn_ahead_is_recorded_when_it_is_used_and_not_before(operato
     made = input_generator(operator)
     seeds = ahead(made, 3)
     assert len(seeds) == 3 and not made.book.seeds and made.seconds == 0.0
+    assert ahead(made, 3) == [], "three are ready"
     assert made.generate(CASE, "large").seed not in seeds
     assert [made.generate(CASE).seed for _ in range(2)] == seeds[:2]
     assert made.book.seeds["w"][1:] == seeds[:2]
@@ -117,6 +118,7 @@ def test_drawing_ahead_ends_when_nothing_is_awaited_and_leaves_what_takes_long(
     made = input_generator(operator)
     assert len(ahead(made, 9)) == 1
     assert made.generate(CASE).drawn_s > 0.0
+    assert ahead(made, 9) == [], "what took long is known"
     replaying = input_generator(operator, replay={"w": [1, 2]})
     assert ahead(replaying, 9) == []
 
