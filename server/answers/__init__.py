@@ -10,5 +10,6 @@ archive           archived candidates, parents, contexts of roles
 retrieval/        what a search of the archive found
 tuning            many variants in one table
 promotion         promotions and rollbacks
+rankings          operators of a whole program by what can be won
 profiling/        profiles and what else was measured or looked into
 """

@@ -131,3 +131,25 @@ def lines(*parts: str | None) -> str:
 def showing(shown: int, total: int, how: str) -> str | None:
     """Says that not all is shown, and how to see the rest; None when all is."""
     return None if shown >= total else f"Showing {shown} of {total}; {how}"
+
+
+def time_words(us: float) -> str:
+    """A time with its unit."""
+    return f"{us / 1000:.2f} ms" if abs(us) >= 1000 else f"{us:.1f} µs"
+
+
+def table_lines(rows: list[tuple[str, ...]], left: int) -> list[str]:
+    """Rows as lines with columns, of which one is aligned to the left.
+
+    Args:
+        rows: the head first.
+        left: the position of that column.
+    """
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if n == left else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,4 +1,4 @@
-"""Arguments that commands on whole programs share, and words for times."""
+"""Arguments that commands on whole programs share."""
 
 from __future__ import annotations
 
@@ -33,25 +33,3 @@ def program_of(arguments: argparse.Namespace) -> list[str]:
     """The words of the program."""
     words = list(arguments.program)
     return words[1:] if words[:1] == ["--"] else words
-
-
-def time_words(us: float) -> str:
-    """A time with its unit."""
-    return f"{us / 1000:.2f} ms" if abs(us) >= 1000 else f"{us:.1f} µs"
-
-
-def table_lines(rows: list[tuple[str, ...]], left: int) -> list[str]:
-    """Rows as lines with columns, of which one is aligned to the left.
-
-    Args:
-        rows: the head first.
-        left: the position of that column.
-    """
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if n == left else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...answers.text import table_lines, time_words
 from ..commands import SettingsOf, SettingsOptions, fitted_to
-from .program_arguments import add_program, add_step_options, program_of, table_lines, time_words
+from .program_arguments import add_program, add_step_options, program_of
 
 if TYPE_CHECKING:
     from ....tools.model_level.verification.gains import ModelComparison
