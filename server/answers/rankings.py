@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field
+
+from .result import Answer, Result, first
 from .text import table_lines, time_words
 
 if TYPE_CHECKING:
@@ -13,6 +18,71 @@ if TYPE_CHECKING:
 SHOWN = 12
 LEAST_SHARE = 0.005
 WIDEST = 48
+
+
+class RankedPart(Result):
+    """One operator of the program."""
+
+    row: int
+    name: str
+    kind: str = Field(description="'module', 'function', or 'torch': none that can be extracted.")
+    where: Annotated[list[str], first(4)] = Field(default_factory=list)
+    calls: float = Field(description="A step.")
+    time_us: float = Field(description="A step.")
+    share: float = Field(description="Of the step.")
+    floor_us: float
+    gain_share: float = Field(description="Share of the step that can be won at most.")
+    bound: float = Field(description="How many times as fast the step can become by it alone.")
+
+
+class StepPart(Result):
+    """What the program does again and again."""
+
+    us: float
+    gap_us: float = Field(description="In which no operator runs.")
+    launch_bound: bool | None = Field(
+        default=None, description="Whether the host limits it; absent without a GPU."
+    )
+    bound: float = Field(description="How many times as fast it can become by all together.")
+
+
+class RankingAnswer(Answer):
+    """A program's operators; the table is in `summary`."""
+
+    status: str = Field(description="'DONE' or 'RUNNING'.")
+    step: StepPart | None = None
+    operators: list[RankedPart] = Field(default_factory=list)
+    ranking_path: str | None = Field(default=None, description="The whole, for extract-operator.")
+
+
+def ranking_answer(
+    ranking: ModelRanking | None, path: Path | None, program: Sequence[str], step: str | None
+) -> RankingAnswer:
+    """Words a ranking; it is None while the program runs.
+
+    Args:
+        path: where it was written.
+        step: as it was asked for.
+    """
+    if ranking is None or path is None:
+        return RankingAnswer(
+            summary="RUNNING: the program is under way. Next: the same call again waits for its "
+            "end.",
+            status="RUNNING",
+        )
+    shown = [one for one in ranking.operators if one.share >= LEAST_SHARE][:SHOWN]
+    words = ["kernel-harness", "extract-operator", "--ranking", str(path), "--row", "ROW"]
+    words += ["--out", "FOLDER", *(("--step", step) if step else ()), "--", *program]
+    return RankingAnswer(
+        summary=f"{ranking_text(ranking)}\nNext, for a row: {shlex.join(words)}",
+        status="DONE",
+        step=StepPart.of(ranking, us=ranking.step_us),
+        operators=[
+            RankedPart.of(one, kind=one.operator.kind, where=list(one.operator.where))
+            for one in shown
+        ],
+        ranking_path=str(path),
+    )
 
 
 def ranking_text(ranking: ModelRanking) -> str:

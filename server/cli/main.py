@@ -53,6 +53,9 @@ TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Tool of each command, with the arguments that are given by position."""
 
+OWN_COMMANDS = {"rank-model": "rank_model"}
+"""Tools whose command is a module's own, for it takes more than a call can."""
+
 COMMAND_MODULES = (
     *("setup", "archive", "dispatch", "records", "suites", "cluster", "datasets.reports"),
     *("datasets.run", "datasets.validation", "transfer.export", "transfer.batches"),
@@ -201,7 +204,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     if arguments.cluster:
         settings = settings.model_copy(update={"cluster": arguments.cluster})
-    app = build_app(settings)
+    # Whoever reaches a port without a token is not asked who they are.
+    open_port = arguments.http is not None and not arguments.token_file
+    app = build_app(settings, without=("rank_model",) if open_port else ())
     gc.freeze()
     gc.enable()
     if arguments.http is None:

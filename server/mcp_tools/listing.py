@@ -50,7 +50,7 @@ def without_titles(schema: Any) -> Any:
 
 
 def _plain(schema: Any) -> Any:
-    """The schema without titles, nulls and what is the default without being said."""
+    """The schema without titles, nulls, kinds of an object's values, and defaults as they are."""
     if isinstance(schema, list):
         return [_plain(part) for part in schema]
     if not isinstance(schema, dict):
@@ -62,8 +62,7 @@ def _plain(schema: Any) -> Any:
         found = {**alone, **{name: part for name, part in found.items() if name != "anyOf"}}
     if "default" in found and found["default"] is None:
         del found["default"]
-    if found.get("additionalProperties") is True:
-        del found["additionalProperties"]
+    found.pop("additionalProperties", None)  # kinds of values, which descriptions and examples tell
     return {name: _plain(part) for name, part in found.items()}
 
 

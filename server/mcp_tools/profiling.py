@@ -6,6 +6,8 @@ One function per tool, named as the tool, and nothing behind it but a call on th
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +15,7 @@ from pydantic import Field
 from ...tools.devices.measurements import Microbenchmark
 from ...tools.profiling.code.excerpts import excerpt
 from ...tools.profiling.code.kernels import chosen
+from ...tools.progress import OnProgress
 from ..answers.profiling.compiled_code import CodeAnswer, overview, slice_answer
 from ..answers.profiling.device_figures import DevicesAnswer, devices_answer
 from ..answers.profiling.inspection import InspectionAnswer, inspection_answer
@@ -24,8 +27,9 @@ from ..answers.profiling.profiles import (
     sanitizer_answer,
     timeline_answer,
 )
-from ..requests.context import Call, harness_of, in_thread, progress_to
-from .fields import DetailLevel, SolutionJson, WorkspacePath
+from ..answers.rankings import RankingAnswer, ranking_answer
+from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
+from .fields import DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
 
 SLICE_LINES = 80
 CandidateName = Annotated[
@@ -234,3 +238,58 @@ async def measure_device(
             progress, what=[Microbenchmark(name) for name in what or ()], gpu=gpu
         )
     return devices_answer(known)
+
+
+async def rank_model(
+    ctx: Call,
+    program: Annotated[list[str], Field(description="Python, a file, arguments.")],
+    folder: Annotated[str | None, Field(description="Where it runs.")] = None,
+    step: Annotated[
+        str | None,
+        Field(description="Whose calls are steps; else the outermost module."),
+    ] = None,
+    steps: Annotated[int, Field(ge=1, le=1_000, description="Timed, and as many profiled.")] = 5,
+    wait_s: WaitSeconds = None,
+) -> RankingAnswer:
+    """Runs a model's program and ranks its operators by what can be won of a step.
+
+    Use it when a model is slow and no definition is known. The program is not confined. RUNNING:
+    the same call again waits. Example: rank_model(program=['python', 'bench.py']). Next: its
+    command, which makes a definition of a row.
+    """
+    from pydantic import TypeAdapter
+
+    from ...tools.devices.calibration import calibration_folder
+    from ...tools.model_level.ranking.program_ranking import rank_in_group
+    from ...tools.model_level.ranking.ranking import ModelRanking
+
+    harness = harness_of(ctx)
+    place = await in_thread(Path(folder or ".").absolute)
+
+    async def rank(report: OnProgress) -> tuple[ModelRanking, Path]:
+        async with harness.pool.reserved(harness.device, report):
+            await report(0, 1, "running the program")
+            ranking = await rank_in_group(
+                program,
+                place,
+                step=step,
+                steps=steps,
+                calibration=calibration_folder(harness.settings),
+            )
+        written = TypeAdapter(ModelRanking).dump_json(ranking, indent=1)
+        digest = hashlib.sha256(written).hexdigest()[:12]
+        path = harness.settings.profiles_dir / "rankings" / f"{digest}.json"
+        await in_thread(_write, path, written)
+        return ranking, path
+
+    patience = harness.settings.wait_s if wait_s is None else wait_s
+    async with progress_to(ctx) as progress:
+        key = ("rank", *program, str(place), step, steps)
+        ranked = await background_of(ctx).wait(key, rank, patience, progress)
+    ranking, path = ranked or (None, None)
+    return ranking_answer(ranking, path, program, step)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

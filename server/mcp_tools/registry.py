@@ -25,15 +25,15 @@ from .listing import listed_input, listed_output, without_titles
 LISTED_FILE = Path(__file__).with_name("listed.json")
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-"""Changes nothing; the other hints say something only of tools that do."""
-ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
+"""Changes nothing. That a tool does change something is what no hint means."""
+ADDITIVE = ToolAnnotations(destructive_hint=False, open_world_hint=False)
 """Adds something new each time; changes and removes nothing."""
-IDEMPOTENT = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
+IDEMPOTENT = ToolAnnotations(destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 """Runs in isolation or appends; the same call again returns what is there."""
-DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
+DESTRUCTIVE = ToolAnnotations(destructive_hint=True, open_world_hint=False)
 """Undoes a decision; a headless client asks a person first."""
+UNCONFINED = ToolAnnotations(destructive_hint=True, open_world_hint=False)
+"""Runs a program that is not confined; a headless client asks a person first."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ _ENTRIES = (
     Entry("profiling", "inspect_call", "Look into a call", IDEMPOTENT),
     Entry("profiling", "show_code", "Show the code", IDEMPOTENT),
     Entry("profiling", "measure_device", "Measure the device", IDEMPOTENT),
+    Entry("profiling", "rank_model", "Rank a model", UNCONFINED),
     Entry("plots", "plot_floors", "Plot latencies against floors", READ_ONLY, structured=False),
     Entry("plots", "plot_roofline", "Plot the roofline", READ_ONLY, structured=False),
     Entry("plots", "plot_progress", "Plot the search", READ_ONLY, structured=False),

@@ -144,7 +144,8 @@ async def test_the_loop_goes_round_over_http(harness: ScriptedHarness, mode: Any
         assert content is not None and content["status"] == "PASSED"
         (text,) = (await client.read_resource(content["evaluation_uri"])).contents
         assert content["evaluation_id"] in str(text)
-        assert len((await client.list_tools()).tools) == len(cli.TOOL_COMMANDS)
+        served = len(cli.TOOL_COMMANDS) + len(cli.OWN_COMMANDS)
+        assert len((await client.list_tools()).tools) == served
     assert steps == ["step 0", "step 1", "step 2"]
 
 

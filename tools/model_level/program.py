@@ -49,17 +49,11 @@ def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> N
     Raises:
         RequestError: when no program of Python's is named, or it fails.
     """
-    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
-        raise RequestError(
-            "No program of Python's is named", remedy="End with it: … -- python bench.py"
-        )
-    command = [words[0], "-P", "-m", runner, *arguments]
+    command = command_of(words, runner, arguments)
     try:
         status = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
     except OSError as error:
-        raise RequestError(
-            f"{words[0]} cannot be started: {error.strerror}", remedy="Name an installed Python."
-        ) from error
+        raise not_started(words, error) from error
     if status == FAILED:
         raise RequestError("It came to nothing", remedy="What is written above says why.")
     if status:
@@ -67,3 +61,20 @@ def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> N
             f"The program ended with status {status}",
             remedy="Its own words are above; kernel-harness must be installed for that Python.",
         )
+
+
+def command_of(words: Sequence[str], runner: str, arguments: Sequence[str]) -> list[str]:
+    """The command that runs one of our modules in the interpreter of a user's program."""
+    if len(words) < 2 or not Path(words[0]).name.startswith("python"):
+        raise RequestError(
+            "No program of Python's is named", remedy="Name Python and its file: python bench.py"
+        )
+    return [words[0], "-P", "-m", runner, *arguments]
+
+
+def not_started(words: Sequence[str], error: OSError) -> RequestError:
+    """Says that there is no such interpreter."""
+    return RequestError(
+        f"{error.filename or words[0]} cannot be used: {error.strerror}",
+        remedy="Name an installed Python, and a folder that is there.",
+    )

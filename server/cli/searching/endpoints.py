@@ -1,7 +1,8 @@
 """Serves the tools to the agents of a search over HTTP: one port, and a token for each round.
 
 A token opens its own round's server alone, and nothing after the round's end. What decides for
-others is not served: promotions and their reversal stay with people.
+others is not served: promotions and their reversal stay with people. Nor is what would run outside
+of the agents' confinement: programs of theirs under the profiler.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ....tools.harness import Harness
 
 HOST = "127.0.0.1"
-NOT_SERVED = ("promote_candidate", "rollback_promotion")
+NOT_SERVED = ("promote_candidate", "rollback_promotion", "rank_model")
 BEARER = b"Bearer "
 
 

@@ -85,7 +85,9 @@ def test_a_command_starts_no_judge_that_it_does_not_need(
 def test_every_tool_has_a_command(here: Path) -> None:
     from kernel_harness.server.mcp_tools.registry import tool_schemas
 
-    assert {tool for tool, _ in cli.TOOL_COMMANDS.values()} == set(tool_schemas())
+    called = [tool for tool, _ in cli.TOOL_COMMANDS.values()]
+    assert sorted([*called, *cli.OWN_COMMANDS.values()]) == sorted(tool_schemas())
+    assert not set(cli.OWN_COMMANDS) & set(cli.TOOL_COMMANDS)
 
 
 @pytest.mark.parametrize("command", [["log"], ["best"], ["log", "rmsnorm"]])

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ...errors import HarnessError
+from ...process_control import die_with_parent
 from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .attribution import MARK, Attribution, Key, OperatorTime, ProfiledEvent, attribute
@@ -252,6 +253,7 @@ def _bytes_read(shapes: str, dtypes: Mapping[str, str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Runs the program and writes what was seen; returns the exit status."""
+    die_with_parent()
     out, step, warmup, steps, *program = arguments
     profiler = StepProfiler(int(warmup), int(steps))
     try:

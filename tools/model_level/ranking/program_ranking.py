@@ -4,6 +4,8 @@ from kernel_harness.tools.model_level.ranking.program_ranking import rank_progra
 
 ranking = rank_program(["python", "bench.py"])
 ranking.operators[0].name
+
+A server ranks by `rank_in_group`, which can be cancelled and leaves the server's own input alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from ...devices.calibration import with_calibration
 from ...devices.hardware import identify
 from ...errors import DatasetError, RequestError
 from ..program import run_python
+from ..served_program import run_in_group
 from .observations import Observed
 from .ranking import ModelRanking, rank
 
@@ -48,9 +51,42 @@ def rank_program(
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "seen.json")
-        arguments = [str(out), step or "", str(warmup), str(steps), *words[1:]]
-        run_python(words, RUNNER, arguments)
-        seen = read_observed(out)
+        run_python(words, RUNNER, _arguments(out, words, step, warmup, steps))
+        return _ranked(read_observed(out), warmup, steps, calibration)
+
+
+async def rank_in_group(
+    words: Sequence[str],
+    folder: Path,
+    *,
+    step: str | None = None,
+    steps: int = STEPS,
+    calibration: Path | None = None,
+) -> ModelRanking:
+    """Does the same in a process group of its own, which ends when the caller is cancelled.
+
+    Args:
+        folder: in which the program is run.
+
+    Raises:
+        RequestError: as above, with the program's last words.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place, "seen.json")
+        arguments = _arguments(out, words, step, WARMUP, steps)
+        await run_in_group(words, RUNNER, arguments, folder)
+        return _ranked(read_observed(out), WARMUP, steps, calibration)
+
+
+def _arguments(
+    out: Path, words: Sequence[str], step: str | None, warmup: int, steps: int
+) -> list[str]:
+    """Those of the runner."""
+    return [str(out), step or "", str(warmup), str(steps), *words[1:]]
+
+
+def _ranked(seen: Observed, warmup: int, steps: int, calibration: Path | None) -> ModelRanking:
+    """What was seen of a program, ranked."""
     if not seen.profiled_steps:
         raise RequestError(
             f"The program made {seen.steps_made} steps, and none was left to profile",
