@@ -8,11 +8,15 @@ take their share of the time. PROGRAM is a file, or `-m` and a module. Started b
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import HarnessError
+from .drafting.dataset_files import COUNTS
 from .tracing import trace
 
 FAILED = 2
@@ -44,9 +48,27 @@ def main(arguments: list[str]) -> int:
         if definition.unfinished:
             words += f"; its reference is to be written: {definition.unfinished}"
         sys.stderr.write(f"{words}.\n")
-    if not written:
-        sys.stderr.write("No call of the targets was recorded.\n")
+    counts = json.loads(Path(out, COUNTS).read_text("utf-8"))
+    for name, said in counts.items():
+        if not said["definitions"]:
+            sys.stderr.write(f"{name}: {said['calls']} calls, none written: {_why(said)}.\n")
+    if not counts:
+        sys.stderr.write(
+            "Nothing was recorded: name a function with --target, of a file that the program "
+            "imports.\n"
+        )
     return status
+
+
+def _why(said: Mapping[str, Any]) -> str:
+    """Why there is no workload of a target's calls."""
+    if reasons := said["not_recorded"]:
+        return ", ".join(f"{why} ({count})" for why, count in reasons.items())
+    return (
+        "it was not called by that name, or only within what torch compiles, which is left alone"
+        if not said["calls"]
+        else "none was chosen: --share is too small"
+    )
 
 
 if __name__ == "__main__":

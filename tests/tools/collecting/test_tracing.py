@@ -200,3 +200,18 @@ def test_a_program_is_run_as_it_is(layers, tmp_path):
     assert ran.returncode == 5, ran.stderr
     assert ran.stdout == "__main__ ['--deep']\n"
     assert "traced_layers_gather: 1 workloads of 1 calls." in ran.stderr
+
+
+def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import torch, traced_layers\ntraced_layers.odd(torch.zeros(2), {1})\n", "utf-8"
+    )
+    module = "kernel_harness.tools.collecting.run_program"
+    targets = "traced_layers.gather,traced_layers.odd"
+    asked = [str(tmp_path / "out"), "1.0", targets, str(tmp_path / "program.py")]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "traced_layers.odd: 1 calls, none written: sizes is a set (1).\n" in ran.stderr
+    assert "traced_layers.gather: 0 calls, none written: it was not called" in ran.stderr

@@ -33,6 +33,9 @@ MOST_SAMPLED_CALLS = 32
 POSITION = "argument_"
 """Begins the names of arguments of functions that name none, before their positions."""
 
+WITHOUT_VALUES = "torch._subclasses."
+"""Begins the module of those types of tensors by which torch traces programs: they hold nothing."""
+
 PLAIN = (bool, int, float, str, torch.dtype, type(None))
 """Kinds of values that a text can hold."""
 
@@ -172,16 +175,8 @@ class TracedFunction:
             return self._skip("not a call that the adapter takes")
         group = CallGroup({}, {}, {})
         for name, value in arguments.items():
-            if isinstance(value, torch.Tensor):
-                group.tensors[name] = seen(value)
-            elif self._is_number(name, value):
-                group.numbers[name] = value
-            elif isinstance(value, PLAIN):
-                group.constants[name] = value
-            elif isinstance(value, tuple | list) and all(isinstance(v, PLAIN) for v in value):
-                group.constants[name] = tuple(value)
-            else:
-                return self._skip(f"{name} is a {type(value).__name__}")
+            if (why := self._placed(group, name, value)) is not None:
+                return self._skip(why)
         if self._within is not None and group.tensors and (why := self._within(self)):
             return self._skip(why)
         key = repr((group.tensors, group.numbers, group.constants))
@@ -198,6 +193,22 @@ class TracedFunction:
             if not known.keep(arguments, self.masks, self._space, self._rng):
                 self.contents_not_kept += 1
         return known, arguments, self._copies(known, arguments)
+
+    def _placed(self, group: CallGroup, name: str, value: Any) -> str | None:
+        """Notes an argument as what it is to a workload; returns why it can be nothing to one."""
+        if isinstance(value, torch.Tensor):
+            if type(value).__module__.startswith(WITHOUT_VALUES):
+                return "within a compilation"
+            group.tensors[name] = seen(value)
+        elif self._is_number(name, value):
+            group.numbers[name] = value
+        elif isinstance(value, PLAIN):
+            group.constants[name] = value
+        elif isinstance(value, tuple | list) and all(isinstance(v, PLAIN) for v in value):
+            group.constants[name] = tuple(value)
+        else:
+            return f"{name} is a {type(value).__name__}"
+        return None
 
     def _sample(self, group: CallGroup, arguments: Mapping[str, Any]) -> None:
         """Takes samples of a call's tensors, where there are not enough of its kind yet."""

@@ -96,6 +96,23 @@ def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monk
     )
 
 
+@torch.no_grad()
+def test_tensors_by_which_torch_traces_a_program_are_no_calls(tmp_path, monkeypatch):
+    monkeypatch.setattr(program_parts, "LEAST_SHARE", 0.0)
+    x, model = torch.randn(4, 8), torch.nn.Sequential(torch.nn.LayerNorm(8))
+    expected = model(x)
+    with trace(tmp_path / "out"):
+        compiled = torch.compile(model, backend="eager")
+        for _ in range(3):
+            assert torch.equal(compiled(x), expected)
+    torch.compiler.reset()
+    name = "torch.nn.functional.layer_norm"
+    seen = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))[name]
+    (lines,) = seen["definitions"].values()
+    assert seen["not_recorded"].keys() == {"within a compilation"}
+    assert (sum(line["calls"] for line in lines), seen["calls"]) == (3, 4)
+
+
 def test_parts_that_are_quick_beside_loading_are_recorded(tmp_path, monkeypatch):
     # As if the calls were nothing beside the time since the recorders were put in place.
     monkeypatch.setattr(TracedFunction, "seconds", property(lambda r: 1e-9 * r.chosen))
