@@ -37,20 +37,20 @@ class Tour:
         console.print(f"\n[bold cyan]{text}[/]  [dim]{time.monotonic() - self.began:.1f} s[/]")
 
     async def call(self, tool: str, /, show: int = 14, **arguments: Any) -> dict[str, Any]:
-        """Calls a tool, shows the beginning of its summary, returns its structured content."""
+        """Calls a tool, shows its summary's beginning and next step, returns the whole content."""
         words = ", ".join(f"{k}={_short(v)}" for k, v in arguments.items())
         console.print(f"[dim]→ {tool}({words})[/]")
 
         shown = ""
 
-        async def progress(done: float, total: float | None, message: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             nonlocal shown
             step = re.sub(r" \(\d+ s\)$", "", message or "")
             if step != shown:
                 console.print(f"  [dim]… {step}[/]")
             shown = step
 
-        result = await self.client.call_tool(tool, arguments, progress_callback=progress)
+        result = await self.client.call_tool(tool, arguments, progress_callback=on_progress)
         content = result.structured_content
         if result.is_error or content is None:
             raise SystemExit(f"{tool} failed: {result.content}")
@@ -58,6 +58,8 @@ class Tour:
         console.print("\n".join(f"  {line}" for line in lines[:show]), markup=False)
         if len(lines) > show:
             console.print(f"  [dim]({len(lines) - show} more lines)[/]")
+        for step in content.get("next_steps", [])[:1]:
+            console.print(f"  Next: {step}", markup=False)
         return content
 
     async def trial(self, name: str, start_from: str, hypothesis: str, **more: Any) -> str:
@@ -165,7 +167,7 @@ def show_history(data_dir: Path) -> None:
 
 def main() -> None:
     """Runs the demo in a folder of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-dir", type=Path, help="where to leave the result")
     parser.add_argument("--scope", default="sample", choices=["smoke", "sample", "full"])
     choices = parser.parse_args()

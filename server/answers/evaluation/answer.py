@@ -134,7 +134,7 @@ def _answer(
         summary=summary.summary(evaluation, chosen, shown, steps, words, whole=whole),
         next_steps=steps,
         **({} if whole else dict.fromkeys(("definition", "solution_name", "language"))),
-        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail]),
+        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail], whole=whole),
         totals=_totals(evaluation, whole=whole),
         workloads=[_workload(w, detail, evaluation) for w in chosen if whole or not only_compiled],
         workloads_shown=shown if whole or not only_compiled else None,
@@ -174,11 +174,16 @@ def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadR
     return [result for result in workloads if id(result) in kept]
 
 
-def _failure(failure: Failure | None, excerpt: int) -> FailurePart | None:
+def _failure(failure: Failure | None, excerpt: int, *, whole: bool) -> FailurePart | None:
+    """The failure; whole with what `summary` and the first of `next_steps` say of it."""
     if failure is None:
         return None
     return FailurePart.of(
-        failure, held_out=failure.held_out or None, excerpt=cut(failure.excerpt, excerpt)
+        failure,
+        message=failure.message if whole else None,
+        remedy=failure.remedy if whole else None,
+        held_out=failure.held_out or None,
+        excerpt=cut(failure.excerpt, excerpt),
     )
 
 
@@ -211,7 +216,9 @@ def _mean_floors(evaluation: Evaluation) -> dict[str, float]:
 
 def _workload(result: WorkloadResult, detail: Detail, evaluation: Evaluation) -> WorkloadVerdict:
     failed = result.status is not Status.PASSED
-    errors = result.errors if detail == "detailed" or failed else []
+    errors = result.errors if detail == "detailed" else []
+    if failed and not errors:  # of values that are not finite there is no error to tell
+        errors = [error for error in result.errors if error.max_absolute]
     reason = result.reason
     if reason is None and result.failure is not None:
         reason = result.failure.message

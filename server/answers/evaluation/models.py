@@ -18,8 +18,8 @@ class FailurePart(Result):
 
     stage: str
     kind: str
-    message: str
-    remedy: str
+    message: str | None = Field(default=None, description="At `concise` in `summary`.")
+    remedy: str | None = Field(default=None, description="At `concise` the first of `next_steps`.")
     workload_uuid: str | None = None
     axes: dict[str, int] = Field(default_factory=dict)
     held_out: bool | None = Field(

@@ -147,10 +147,10 @@ def static_note(
     if check is None:
         return None
     reason = shorten(check.reason or "", 4_000 if whole else REASON_CHARACTERS)
-    failed = "; ".join(
-        f"{target}: {words.strip().partition(chr(10))[0][:200]}"
-        for target, words in check.failures.items()
-    )
+    alike: dict[str, list[str]] = {}
+    for target, words in check.failures.items():
+        alike.setdefault(words.strip().partition(chr(10))[0][:200], []).append(target)
+    failed = "; ".join(f"{' and '.join(targets)}: {words}" for words, targets in alike.items())
     left = showing(
         min(len(check.kernels), rows),
         len(check.kernels),
@@ -162,7 +162,7 @@ def static_note(
         lines(
             None
             if plain and check.kernels
-            else f"Compile-only check: {check.status}. {reason}".rstrip(),
+            else f"Compile-only check {check.status}{f': {reason}' if reason else '.'}",
             f"Did not compile for {failed}" if failed else None,
             left if listed else None,
         )

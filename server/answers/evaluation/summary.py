@@ -94,7 +94,8 @@ def _static_words(evaluation: Evaluation, *, whole: bool) -> str | None:
 
 def _other_build_words(evaluation: Evaluation) -> str | None:
     """What the build for the first target takes, beside a run of it elsewhere."""
-    if only_compiled(evaluation):
+    failed = evaluation.failure is not None and evaluation.static and evaluation.static.failures
+    if only_compiled(evaluation) or failed:
         return None
     return static_check.build_words(evaluation.static)
 

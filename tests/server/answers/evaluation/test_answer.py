@@ -388,7 +388,8 @@ def test_a_failure_is_told_once() -> None:
     for words in ("40 of 128", "[0, 3]", "row 3", "rows=1", "differ"):
         assert answer.summary.count(words) == 1, words
     assert answer.workloads[0].reason is None
-    assert answer.failure is not None and answer.failure.message == message
+    assert answer.failure is not None and answer.failure.message is None
+    assert answer.failure.kind == "wrong_values" and answer.next_steps[0] == "Look."
     bare = answer_of(
         evaluation(
             status=Status.INCORRECT_NUMERICAL,
@@ -637,3 +638,35 @@ def test_a_kernel_that_is_empty_on_a_target_is_named():
     assert words in answer_of(static).summary
     whole = StaticCheck(status="built", kernels=kernels[1:])
     assert "EMPTY" not in answer_of(evaluation(static=whole)).summary
+
+
+def test_no_error_is_told_of_values_that_are_not_finite():
+    """Beside a NaN it would read as an error of nothing."""
+    failed = WorkloadResult(
+        uuid="0" * 36,
+        axes={"rows": 1},
+        status=Status.INCORRECT_NUMERICAL,
+        errors=[OutputError(output="y", max_absolute=0.0), OutputError(output="z", max_absolute=2)],
+    )
+    failure = Failure(stage=Stage.CORRECTNESS, kind="wrong_nonfinite", message="m", remedy="r")
+    record = evaluation(
+        status=Status.INCORRECT_NUMERICAL,
+        stage=Stage.CORRECTNESS,
+        failure=failure,
+        workloads=[failed],
+    )
+    assert [error.output for error in answer_of(record).workloads[0].errors] == ["z"]
+    assert len(answer_of(record, "detailed").workloads[0].errors) == 2
+
+
+def test_targets_that_fail_alike_are_named_together():
+    failures = {"sm_100": "kernel.py:7: no such name", "sm_90": "kernel.py:7: no such name"}
+    record = evaluation(
+        scope=Scope.STATIC,
+        status=Status.COMPILE_ERROR,
+        static=StaticCheck(status="failed", failures=failures),
+        failure=Failure(stage=Stage.COMPILE, kind="compile_error", message="m", remedy="r"),
+    )
+    note = answer_of(record).static_note or ""
+    assert "Did not compile for sm_100 and sm_90: kernel.py:7" in note
+    assert note.count("no such name") == 1
