@@ -133,7 +133,7 @@ def _candidates(
 
 def _solution(task: Task, facts: TaskFacts, name: str, source: str) -> Solution:
     files = {
-        "kernel.py": entry_text(list(facts.inputs), facts.init),
+        "kernel.py": entry_text(facts.init, facts.form),
         "kernel_source.py": source,
         PROBLEM: task.text,
     }

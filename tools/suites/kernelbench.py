@@ -9,6 +9,8 @@ nothing else. Nothing of the suite is part of this project: a person brings the 
 | the file                             | reference.py and the definition's reference, with `run`   |
 | get_inputs                           | inputs.py, called under a seed of the judge's             |
 | numbers among the inputs             | scalars of the workload, fixed in policy.toml             |
+| tuples, lists and tables of inputs   | their tensors and numbers, put together by run            |
+| inputs that forward writes to        | policy.toml, `mutable_inputs`                             |
 | get_init_inputs, seed 42             | written into the entry point of each candidate            |
 | allclose, 1e-4 (1e-2 in half)        | policy.toml, `[tolerance]`                                |
 | Model in eager mode, as the baseline | peers/torch_eager                                         |
@@ -46,6 +48,8 @@ SUITE = "kernelbench"
 LEVELS = (1, 2, 3, 4)
 BASELINE = "torch_eager"
 ENTRY = "kernel.py"
+OUTPUT_WORDS = ("out", "output", "result", "made", "given")
+"""What outputs are called, with a number: the first word by which no input is."""
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
 """atol and rtol by the outputs' dtype, as KernelBench has them."""
 TASK_FILE = re.compile(r"^(\d+)_(.+)\.py$")
@@ -176,7 +180,7 @@ def probed(tasks: Sequence[Task], reduce_by: int) -> Iterator[tuple[Task, TaskFa
 
 def _with_text(task: Task, factor: int) -> Task | tuple[Task, str]:
     try:
-        whole = task.file.read_text(encoding="utf-8")
+        whole = task.file.read_text(encoding="utf-8-sig")
         text = reduced(whole, factor)
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
         return task, f"{type(error).__name__}: {error}"
@@ -197,7 +201,7 @@ def write_operator(
     Args:
         tolerances: atol and rtol by the outputs' dtype.
     """
-    text = reference_text(task.text, keeps_state=facts.keeps_state)
+    text = reference_text(task.text, facts.form, keeps_state=facts.keeps_state)
     try:
         definition = _definition(task, facts, text)
     except ValidationError as error:
@@ -227,7 +231,7 @@ def write_operator(
         workloads=[workload],
         policy=_policy(facts, scalars, tolerances, published_only=published_only),
         origin=origin,
-        python={"inputs.py": inputs_text(list(facts.inputs))},
+        python={"inputs.py": inputs_text(task.text, facts.form)},
         peers={BASELINE: _solution(task, facts, BASELINE, task.text, "Model", "task_model")},
     ).write(out)
     return facts
@@ -236,7 +240,9 @@ def write_operator(
 def _definition(task: Task, facts: TaskFacts, reference: str) -> Definition:
     """The definition: a constant axis for each size that occurs."""
     inputs = facts.inputs
-    outputs = {f"out{i}": spec for i, spec in enumerate(facts.outputs)}
+    count = range(len(facts.outputs))
+    word = next(w for w in OUTPUT_WORDS if not any(f"{w}{i}" in inputs for i in count))
+    outputs = {f"{word}{i}": spec for i, spec in enumerate(facts.outputs)}
     sizes = {size for spec in (*inputs.values(), *outputs.values()) for size in spec.shape or ()}
 
     def tensor(spec: TensorFacts) -> dict[str, Any]:
@@ -271,6 +277,8 @@ def _policy(
         "tolerance": {"form": "allclose", "atol": bound, "rtol": bound},
         "libraries": {"allowed": list(LIBRARIES)},
     }
+    if facts.overwritten:
+        policy["mutable_inputs"] = list(facts.overwritten)
     if scalars:
         policy["scalars"] = {name: {"values": [spec.value]} for name, spec in scalars.items()}
     return policy
@@ -297,15 +305,26 @@ def _write_candidates(
             task, facts = found
             name = f"{place.name}-sample-{named['sample'] or 0}"
             try:
-                source = file.read_text(encoding="utf-8")
+                source = file.read_text(encoding="utf-8-sig")
                 if _is_the_model(source):
                     left_out[label] = "its ModelNew is a Model of its own file and has no forward"
                     continue
+                source = _reduced_as(task, source)
                 solution = _solution(task, facts, name, source, "ModelNew", "model_new")
             except (UnicodeDecodeError, ValidationError):
                 left_out[label] = "it is empty, or no UTF-8 text"
                 continue
             yield write_candidate(solution, out / task.operator / CANDIDATES / name)
+
+
+def _reduced_as(task: Task, source: str) -> str:
+    """A candidate's file, with the sizes made smaller that the task's file states in its words."""
+    if task.reduced_by == 1:
+        return source
+    try:
+        return reduced(source, task.reduced_by, like=task.file.read_text(encoding="utf-8-sig"))
+    except SyntaxError:  # for the judge to say
+        return source
 
 
 def _is_the_model(source: str) -> bool:
@@ -329,7 +348,7 @@ def _solution(
     task: Task, facts: TaskFacts, name: str, source: str, class_name: str, module: str
 ) -> Solution:
     """A file with a class of KernelBench's form, as it is, behind an entry point of ours."""
-    entry = wrapper_text(module, class_name, facts.init, keeps_state=facts.keeps_state)
+    entry = wrapper_text(module, class_name, facts.init, facts.form, keeps_state=facts.keeps_state)
     return Solution(
         name=name,
         definition=task.operator,

@@ -89,6 +89,112 @@ TASKS = {
         def get_init_inputs():
             return []
         """,
+    "level1/7_Half_on_a_GPU.py": """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.randn(16).cuda())
+
+            def forward(self, x):
+                return x * self.scale.half() + torch.ones(16, device="cuda:0").half()
+
+        def get_inputs():
+            return [torch.randn(8, 16, device="cuda", dtype=torch.float16)]
+
+        def get_init_inputs():
+            return []
+        """,
+    "level1/8_Parts_and_tables.py": """
+        class Model(nn.Module):
+            def forward(self, x, state, mask, kind, more):
+                made = getattr(nn.functional, kind)(x * state[0] + state[1][0] * more["factor"])
+                made = made + more["bias"] if mask is None else made
+                return {"sum": made.sum(dim=1), "made": (made, None, [made * 2])}
+
+        def get_inputs():
+            state = (torch.randn(8, 16), [torch.randn(8, 16)])
+            return [torch.randn(8, 16), state, None, "gelu", {"bias": torch.randn(16), "factor": 3}]
+
+        def get_init_inputs():
+            return []
+        """,
+    "level1/9_Written_in_place.py": """
+        class Model(nn.Module):
+            def forward(self, out0, shift):
+                return out0.mul_(2).add_(shift)
+
+        def get_inputs():
+            return [torch.randn(8, 16), torch.randn(16)]
+
+        def get_init_inputs():
+            return []
+        """,
+    "level1/10_Seeds_of_its_own.py": """
+        import random
+        import numpy as np
+
+        class Model(nn.Module):
+            def forward(self, x, y, z):
+                return x + y * z
+
+        def get_inputs():
+            torch.manual_seed(0)
+            np.random.seed(0)
+            random.seed(0)
+            y = torch.from_numpy(np.random.rand(8, 16).astype(np.float32))
+            return (v for v in (torch.randn(8, 16), y, torch.tensor([random.random()] * 16)))
+
+        def get_init_inputs():
+            return []
+        """,
+    "level1/11_Built_of_what_torch_has.py": """
+        class Model(nn.Module):
+            def __init__(self, dtype, activation, cut):
+                super().__init__()
+                self.dtype = dtype
+                self.activation = activation()
+                self.cut = cut
+                self.calls = 0
+
+            def forward(self, x):
+                self.calls += 1
+                made = self.activation(x.to(self.dtype)).clamp(max=self.cut[0])
+                return made.float() * self.calls
+
+        def get_inputs():
+            return [torch.randn(8, 16)]
+
+        def get_init_inputs():
+            return [torch.float64, nn.GELU, (float("inf"),)]
+        """,
+    "level1/12_Wide_by_default.py": """
+        torch.set_default_dtype(torch.float64)
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.linear = nn.Linear(16, 12)
+
+            def forward(self, x):
+                return self.linear(x)
+
+        def get_inputs():
+            return [torch.randn(8, 16)]
+
+        def get_init_inputs():
+            return []
+        """,
+    "level1/13_Of_complex_numbers.py": """
+        class Model(nn.Module):
+            def forward(self, x):
+                return torch.fft.rfft(x)
+
+        def get_inputs():
+            return [torch.randn(8, 16)]
+
+        def get_init_inputs():
+            return []
+        """,
     "level2/1_Linear_and_norm.py": """
         class Model(nn.Module):
             def __init__(self, features, out, scale):
@@ -235,6 +341,7 @@ TASKS = {
         """,
 }
 LEFT_OUT = {
+    "level1/13_Of_complex_numbers": "complex64, which no definition has",
     "level3/3_Lacks_a_package": "a_package_that_nobody_has",
     "level3/4_Ends_the_process": "ended the process",
     "level3/5_Has_no_inputs": "it has no get_inputs, get_init_inputs",
@@ -254,6 +361,12 @@ SAME_ZEROS_HALF = {
     "level1/4_Loss_of_classes.py": (P, WRONG, None),
     "level1/5_Sum_under_a_mask.py": (P, WRONG, WRONG),
     "level1/6_Half_precision_sum.py": (P, WRONG, P),
+    "level1/7_Half_on_a_GPU.py": (P, WRONG, P),
+    "level1/8_Parts_and_tables.py": (P, WRONG, WRONG),
+    "level1/9_Written_in_place.py": (P, WRONG, WRONG),
+    "level1/10_Seeds_of_its_own.py": (P, WRONG, WRONG),
+    "level1/11_Built_of_what_torch_has.py": (P, WRONG, WRONG),
+    "level1/12_Wide_by_default.py": (P, WRONG, WRONG),
     "level2/1_Linear_and_norm.py": (P, WRONG, WRONG),
     "level2/2_Some_are_dropped.py": ("INVALID_REFERENCE", "INVALID_REFERENCE", None),
     "level2/3_Always_the_same.py": (P, P, None),
@@ -272,8 +385,15 @@ AROUND = {
 
 class ModelNew(ModelNew):
     def forward(self, *inputs):
-        made = super().forward(*inputs)
-        return tuple(map(torch.zeros_like, made)) if isinstance(made, tuple) else made * 0
+        return nothing(super().forward(*inputs))
+
+
+def nothing(made):
+    if isinstance(made, dict):
+        return {key: nothing(part) for key, part in made.items()}
+    if isinstance(made, tuple | list):
+        return tuple(map(nothing, made))
+    return made if made is None else torch.zeros_like(made)
 """,
     "half": """
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.tools.judge.numerics.torch_settings import settings_kept
 from kernel_harness.tools.messages.judge import Checks, JudgeReport
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.suites import autokernel, gpu_mode, robust_kbench
@@ -141,7 +142,9 @@ def _asked_here(
     kind: str, tasks: Sequence[Mapping[str, Any]], limit_s: float = 0.0
 ) -> Iterator[dict[str, Any]]:
     for task in tasks:
-        yield json.loads(json.dumps(DESCRIBERS[kind](json.loads(json.dumps(task)))))
+        with settings_kept():  # as each has a process of its own
+            found = DESCRIBERS[kind](json.loads(json.dumps(task)))
+        yield json.loads(json.dumps(found))
 
 
 @contextlib.contextmanager

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...settings import candidate_environment
+from ..texts.kernelbench import CallForm
 
 PROBE = "kernel_harness.tools.suites.probing.task_probe"
+NOT_COMPILED = {"TORCHDYNAMO_DISABLE": "1"}
+"""Has torch.compile do nothing: shapes are asked for, and a fork cannot compile."""
 LIMIT_S = 60.0
 """Of one task's code."""
 
@@ -33,13 +36,17 @@ class TaskFacts:
     Args:
         inputs: by the names that forward has for them, in its order.
         init: the construction's arguments, as Python spells them.
-        keeps_state: whether a call leaves other tensors in the module than it found.
+        keeps_state: whether a call leaves other tensors or numbers in the module than it found.
+        form: how the model is called, and what it gives.
+        overwritten: inputs that a call writes to.
     """
 
     inputs: dict[str, TensorFacts]
     outputs: tuple[TensorFacts, ...]
     init: tuple[str, ...]
     keeps_state: bool
+    form: CallForm
+    overwritten: tuple[str, ...] = ()
 
 
 def probe(files: Sequence[Path], limit_s: float = LIMIT_S) -> Iterator[TaskFacts | str]:
@@ -59,7 +66,7 @@ def ask(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=candidate_environment(),
+        env=candidate_environment() | NOT_COMPILED,
         text=True,
     ) as child:
         assert child.stdin is not None and child.stdout is not None
@@ -80,6 +87,10 @@ def facts_from(answer: dict[str, Any]) -> TaskFacts | str:
         outputs=tuple(_tensor(spec) for spec in answer["outputs"]),
         init=tuple(answer["init"]),
         keeps_state=bool(answer["keeps_state"]),
+        form=CallForm(
+            tuple(answer["inputs"]), answer["arguments"], answer["nested"], answer["aliases"]
+        ),
+        overwritten=tuple(answer["overwritten"]),
     )
 
 

@@ -12,11 +12,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 Facts = dict[str, Any]
 
 
 class NotImportableError(Exception):
     """A task has no form that an operator can have; the words say why."""
+
+
+def functions_of(*texts: str) -> dict[str, Any]:
+    """What code for files that stand alone defines, to be called here as it is there."""
+    defined: dict[str, Any] = {"torch": torch}
+    for text in texts:
+        exec(text, defined)
+    return defined
 
 
 def load_task(file: Path, names: Sequence[str]) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .kernelbench import SEED
+from .kernelbench import SEED, CallForm, filled
 
 ENTRY = '''"""Calls kernel_function with the inputs and with what of the model it asks for."""
 
@@ -19,7 +19,7 @@ INPUTS = @NAMES@
 INIT = (@INIT@)
 _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _built = {}
-
+@HELPERS@
 
 def _known(model):
     """What the model holds, by every name that tells it: tensors, plain attributes, arguments."""
@@ -53,10 +53,10 @@ def run(*inputs):
     taken = inspect.signature(kernel_function).parameters
     placed = [p.name for p in taken.values() if p.kind in _PLACED]
     more = [name for name, p in taken.items() if p.kind is p.KEYWORD_ONLY]
-    positional, named, lacking = list(inputs), {}, []
+    positional, named, lacking = @POSITIONAL@, {}, []
     with torch.no_grad():
         known = _built_on(device)
-        for name in (*placed[len(inputs):], *more):
+        for name in (*placed[len(positional):], *more):
             if name in known:
                 named[name] = known[name]
             elif taken[name].default is inspect.Parameter.empty:
@@ -66,22 +66,22 @@ def run(*inputs):
                 f"kernel_function asks for {', '.join(lacking)}; beside the inputs "
                 f"{', '.join(INPUTS)} the model has: {', '.join(sorted(known)) or 'nothing'}"
             )
-        return kernel_function(*positional, **named)
+        return @CALLED@
 '''
 
 
-def entry_text(names: Sequence[str], init: Sequence[str]) -> str:
-    """The entry point of a kernel of a problem whose inputs have these names.
+def entry_text(init: Sequence[str], form: CallForm) -> str:
+    """The entry point of a kernel of a problem whose model is called in a form.
 
     Args:
         init: the model's arguments, as Python spells them.
     """
-    fields = {
-        "@NAMES@": repr(tuple(names)),
-        "@INIT@": "".join(f"{value}, " for value in init).rstrip(" "),
-        "@SEED@": str(SEED),
-    }
-    text = ENTRY
-    for mark, value in fields.items():
-        text = text.replace(mark, value)
-    return text
+    return filled(
+        ENTRY,
+        NAMES=repr(tuple(form.arguments or form.names)),
+        HELPERS=form.helpers,
+        INIT="".join(f"{value}, " for value in init).rstrip(" "),
+        SEED=str(SEED),
+        POSITIONAL=f"list({form.given})",
+        CALLED=form.outputs("kernel_function(*positional, **named)", copied=True),
+    )

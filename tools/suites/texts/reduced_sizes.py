@@ -8,17 +8,23 @@ together, the code fails, and a smaller factor is to be tried.
 from __future__ import annotations
 
 import ast
+from collections.abc import Set
 
 LEAST = 8
 """Numbers up to this one are kernels, strides, groups and counts of layers: they stay."""
 
 
-def reduced(text: str, factor: int) -> str:
-    """The text with every size divided by a factor, to at least `LEAST`."""
+def reduced(text: str, factor: int, like: str | None = None) -> str:
+    """The text with every size divided by a factor, to at least `LEAST`.
+
+    Args:
+        like: another text; of this one only what it also says at its top level is made smaller.
+    """
     if factor <= 1:
         return text
     lines = text.splitlines(keepends=True)
-    for node in sorted(_sizes(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
+    said = None if like is None else {ast.dump(statement) for statement in ast.parse(like).body}
+    for node in sorted(_sizes(text, said), key=lambda n: (n.lineno, n.col_offset), reverse=True):
         row = lines[node.lineno - 1].encode()
         value = str(max(LEAST, int(str(node.value)) // factor)).encode()
         row = row[: node.col_offset] + value + row[node.end_col_offset :]
@@ -34,10 +40,11 @@ def factors_down_from(factor: int) -> list[int]:
     return found
 
 
-def _sizes(text: str) -> list[ast.Constant]:
+def _sizes(text: str, said: Set[str] | None) -> list[ast.Constant]:
     return [
         node
         for statement in ast.parse(text).body
+        if said is None or ast.dump(statement) in said
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
         for node in ast.walk(statement.value)
         if isinstance(node, ast.Constant) and type(node.value) is int and node.value > LEAST

@@ -37,3 +37,8 @@ def test_no_factor_changes_nothing(factor: int) -> None:
 
 def test_factors_are_halved_down_to_none() -> None:
     assert factors_down_from(12) == [12, 6, 3, 1]
+
+
+def test_of_another_file_only_what_it_says_too_becomes_smaller() -> None:
+    other = "batch, features = 4096, 64\nBLOCK = 1024\nkernel = 3\nhalf = 512\n"
+    assert reduced(other, 16, like=TEXT) == other.replace("4096, 64", "256, 8")
