@@ -14,7 +14,7 @@ from kernel_harness.tools.judge.checks.integrity import LAUNCHES
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation, Executor, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
-from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+from kernel_harness.tools.schema.measurement import Measurement, Objective, TimeSource
 
 from ..judging import AFFINE, JudgeProcess, make_plan, make_solution, read_workloads
 from .cheats import Cheat
@@ -98,10 +98,18 @@ def clock_plan(cheat: Cheat, twin: Cheat | None = None) -> wire_judge.EvaluatePl
     return make_plan(
         solution_of(cheat),
         baseline=solution_of(twin) if twin else None,
-        checks=CLOCK_CHECKS,
+        checks=CLOCK_CHECKS.model_copy(update={"objective": _ranked_by(cheat)}),
         workloads=LARGE,
         **{"call_timeout_s": 10.0, "budget_s": 20.0, **cheat.expect.get("plan", {})},
     )
+
+
+def _ranked_by(cheat: Cheat) -> Objective:
+    """The times that tell its gain, taken in pairs where so few as stand beside would not do.
+
+    Seven clean samples a side differed by -1.0 and by 2.8 per cent in two runs of one attack.
+    """
+    return Objective.CLEAN if cheat.expect.get("told") == "clean_ns" else Objective.COLD
 
 
 def clock_outcome(cheat: Cheat, evaluation: Evaluation) -> tuple[str, float | None]:
@@ -118,7 +126,7 @@ def clock_outcome(cheat: Cheat, evaluation: Evaluation) -> tuple[str, float | No
     if ours is None or theirs is None:
         return "untimed", None
     told = cheat.expect.get("told", "cold_ns")
-    if told != "cold_ns":
+    if told == "warm_ns":
         ratio = float(np.median(getattr(theirs, told)) / np.median(getattr(ours, told)))
     else:
         found = compare(theirs, ours, {})
