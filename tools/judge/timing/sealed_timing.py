@@ -30,7 +30,7 @@ from ..replay.wall_clock import unlike
 from ..replay.witness import SecondLook
 from ..trial_parts import TrialParts
 from .programs.trial_runners import TrialRunners
-from .programs.turns import Turn, few_turns, paired_turns, replay_in_turn
+from .programs.turns import Turn, paired_turns, replay_in_turn
 from .recorders import RecordedProgram, launched_kernels
 from .replayed_program import ReplayedProgram
 from .samples import Samples, half_width, log_ratios, more_pairs
@@ -154,10 +154,11 @@ class SealedTiming:
             with measured("timing_clock"):
                 first, least = ours.runners[0], self._context.yardstick_ns
                 self._context.yardstick_ns = first.wait_for_clock(least)
-            self._beside(case, ours, theirs, sets(), watch)
+            self._other_families(case, ours, watch)
             self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
             if self._objective in (Objective.CLEAN, Objective.WARM):
                 self._pairs(self._objective, case, ours, theirs, sets, watch)
+            self._beside(ours, theirs, sets(), watch)
         with measured("timing_witness"):
             differ = self._witness(ours, theirs)
         with measured("timing_sustained"):
@@ -272,43 +273,57 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records")
         return [outcome.claims for outcome in outcomes]
 
+    def _other_families(self, case: Case, program: ReplayedProgram, watch: ClockWatch) -> None:
+        """Replays a call on inputs of families that are not timed.
+
+        A plan that is right for values as they are timed alone is one for show.
+
+        Raises:
+            NotSealedError: when a replay is wrong.
+        """
+        count = min(self._checks.families + 1, program.runners[0].most_calls)
+        families = pick_families(self._operator.families, count, self._rng)
+        if families:
+            drawn = [self._generator.generate(case, family) for family in families]
+            self._spans([program], drawn, None, watch)
+
     def _beside(
         self,
-        case: Case,
         ours: ReplayedProgram,
         theirs: ReplayedProgram | None,
         input_set: InputSet,
         watch: ClockWatch,
     ) -> None:
-        """Replays the same inputs with a warm cache, and with one that holds no dirty line.
-
-        Inputs of families that are not timed come before them: a plan that is right for values as
-        they are timed alone is one for show.
-
-        Raises:
-            NotSealedError: when a replay is wrong.
-        """
-        each = self._checks.warm_calls + 1
-        kinds = [k for k in (Objective.WARM, Objective.CLEAN) if k is not self._objective]
-        calls = [[(input_set, kind)] * each for kind in kinds]
-        families = pick_families(self._operator.families, self._checks.families + 1, self._rng)
-        others = [[(self._generator.generate(case, f), None)] for f in families]
-        requests = [few_turns(ours, [*others, *calls], self._rng)]
-        if theirs is not None:
-            requests.append(few_turns(theirs, calls, self._rng))
-        while turns := [some.pop(0) for some in requests if some]:
-            replay_in_turn(turns, watch.now)
-            for turn in turns:
-                outcomes = self._judged(turn.program, turn.input_sets, turn.runner.look())
-                turn.program.right.forget()
-                for kind in kinds:
-                    spans = [
-                        outcome.called.span_ns
-                        for outcome, taken in zip(outcomes, turn.kinds, strict=True)
-                        if taken is kind
-                    ]
+        """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
+        programs = [ours] if theirs is None else [ours, theirs]
+        most = min(program.runners[0].most_calls for program in programs)
+        sets = [input_set] * min(self._checks.warm_calls + 1, most)
+        for kind in (Objective.WARM, Objective.CLEAN):
+            if kind is not self._objective:
+                found = self._spans(programs, sets, kind, watch)
+                for program, spans in zip(programs, found, strict=True):
                     # The first warm one finds the cache as the flush before left it.
-                    turn.program.samples[kind].spans_ns += filter(None, spans[1:])
+                    program.samples[kind].spans_ns += spans[1:]
+
+    def _spans(
+        self,
+        programs: Sequence[ReplayedProgram],
+        input_sets: Sequence[InputSet],
+        kind: Objective | None,
+        watch: ClockWatch,
+    ) -> list[list[int]]:
+        """The spans of the same calls in the first runner of each program."""
+        kinds = [kind] * len(input_sets)
+        poison = poison_bytes(len(input_sets), self._rng.randrange(256))
+        turns = [Turn(program, 0, input_sets, kinds, poison) for program in programs]
+        replay_in_turn(turns, watch.now)
+        found: list[list[int]] = []
+        for turn in turns:
+            outcomes = self._judged(turn.program, turn.input_sets, turn.runner.look())
+            spans = [outcome.called.span_ns for outcome in outcomes]
+            found.append([span for span in spans if span is not None])
+            turn.program.right.forget()
+        return found
 
     def _back_to_back(
         self,

@@ -101,31 +101,3 @@ def paired_turns(
             if program is not None and some
         ]
     return turns
-
-
-def few_turns(
-    program: ReplayedProgram,
-    calls: Sequence[Sequence[tuple[InputSet, Objective | None]]],
-    rng: random.Random,
-) -> list[Turn]:
-    """Turns of a program's first runner, as few as it has room for.
-
-    Args:
-        calls: those of one sequence are made at once.
-    """
-    most, parts = program.runners[0].most_calls, list[list[tuple[InputSet, Objective | None]]]()
-    for some in calls:
-        if parts and len(parts[-1]) + len(some) <= most:
-            parts[-1] += some
-        elif some:
-            parts.append([*some[:most]])
-    return [
-        Turn(
-            program,
-            0,
-            [input_set for input_set, _ in part],
-            [kind for _, kind in part],
-            poison_bytes(len(part), rng.randrange(256)),
-        )
-        for part in parts
-    ]

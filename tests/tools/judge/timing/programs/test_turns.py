@@ -10,7 +10,6 @@ import pytest
 
 from kernel_harness.tools.judge.timing.programs.turns import (
     Turn,
-    few_turns,
     paired_turns,
     replay_in_turn,
 )
@@ -23,8 +22,8 @@ COLD, WARM, CLEAN = Objective.COLD, Objective.WARM, Objective.CLEAN
 class Runner:
     """Writes down what is asked of it."""
 
-    def __init__(self, name: str, journal: list[str], most_calls: int = 8) -> None:
-        self.name, self._journal, self.most_calls = name, journal, most_calls
+    def __init__(self, name: str, journal: list[str]) -> None:
+        self.name, self._journal = name, journal
         self.flushes: list[str] = []
 
     def place(self, input_sets: Any) -> None:
@@ -80,19 +79,3 @@ def test_without_a_baseline_the_candidate_is_alone():
     ours = program(Runner("a", []), Runner("b", []))
     turns = paired_turns(COLD, (ours, None), sets(4), 4, 0, random.Random(1))
     assert [(turn.block, len(turn.input_sets)) for turn in turns] == [(0, 4)]
-
-
-@pytest.mark.parametrize(
-    ("most", "parts"),
-    [
-        (8, [[None, WARM, WARM, CLEAN, CLEAN]]),
-        (4, [[None, WARM, WARM], [CLEAN, CLEAN]]),
-        (1, [[None], [WARM], [CLEAN]]),
-    ],
-)
-def test_calls_are_made_in_as_few_turns_as_there_is_room_for(most, parts):
-    one = program(Runner("a", [], most))
-    calls = [[(kind, kind) for kind in some] for some in ([None], [WARM] * 2, [CLEAN] * 2)]
-    turns = few_turns(one, cast(Any, calls), random.Random(1))
-    assert [list(turn.kinds) for turn in turns] == parts
-    assert [len(turn.poison) for turn in turns] == [len(part) for part in parts]
