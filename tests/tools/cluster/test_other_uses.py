@@ -141,6 +141,20 @@ def test_a_profile_of_a_node_lies_here_with_its_reports(on_cluster, monkeypatch)
     assert Profile.model_validate_json(kept.read_bytes()) == profile
 
 
+def test_a_node_without_a_gpu_says_so_of_each_tool(on_cluster):
+    async def story(harness, judges):
+        request = harness.lookup.evaluation_request(solution=solution())
+        asked, service = (request.operator, request.solution), harness.profiling
+        found = [await service.profile_timeline(*asked), await service.sanitize(*asked)]
+        with pytest.raises(InfrastructureError, match="no GPU to calibrate"):
+            await service.calibrate()
+        return found
+
+    timeline, report = on_cluster(story)
+    assert timeline.tool == report.tool == "unavailable"
+    assert "no GPU" in (timeline.reason or "") and "no GPU" in (report.reason or "")
+
+
 def test_what_is_compared_stays_on_one_judge_and_is_not_begun_elsewhere(on_cluster):
     async def story(harness, judges):
         pinned = await harness.pool.one_of(harness.devices)
