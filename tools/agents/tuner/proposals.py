@@ -37,9 +37,9 @@ PAIRED = (EditKind.TILE, EditKind.WARPS, EditKind.STAGES, EditKind.LOOP)
 PAIRS = 3 / 16
 """Share of proposals that change two places."""
 MOST_PAIRS = 256
-SAME_WAY = 2.0
-"""So many times the weight has a pair whose numbers both grow or both shrink: a thread has as much
-to do as before."""
+SAME_WORK = 2.0
+"""So many times the weight has a pair after which a thread has about as much to do as before: a
+tile and its warps both grow or both shrink, or one tile grows and another shrinks."""
 ONE_PLACE, SEVERAL_PLACES = (1.0, 1.0), (12.0, 1.0)
 """Gains and losses that are supposed of a place, and of many accesses changed at once: that tells
 of all of them, so that it comes before any one of a dozen."""
@@ -194,7 +194,10 @@ class _Draws:
 def _weight(one: ProgramEdit, other: ProgramEdit) -> float:
     """How much more likely a pair is tried than another."""
     ways = {_grows(one), _grows(other)}
-    return SAME_WAY if len(ways) == 1 and None not in ways else 1.0
+    kinds = {one.kind, other.kind}
+    tiles = kinds == {EditKind.TILE}
+    fits = len(ways) == (2 if tiles else 1) and None not in ways
+    return SAME_WORK if fits and (tiles or kinds == {EditKind.TILE, EditKind.WARPS}) else 1.0
 
 
 def _grows(edit: ProgramEdit) -> bool | None:

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,14 +64,19 @@ def test_all_loads_or_stores_together_come_before_any_one_of_them():
     )
 
 
-def test_pairs_whose_numbers_go_the_same_way_come_more_often():
+@pytest.mark.parametrize(
+    ("other", "more", "less"), [("run._scale.num_warps", 1, 2), ("run.split", 2, 1)]
+)
+def test_pairs_that_leave_a_thread_as_much_to_do_come_more_often(other: str, more: int, less: int):
+    """A tile grows with its warps, and against another tile."""
+    source = SOURCES["kernel.py"].replace("block, split = 32, 1", "block, split = 32, 8")
     ways = Counter(
         len({int(edit.value) > int(edit.was) for edit in p.edits})
         for seed in range(60)
-        for p in proposals(SOURCES, [], [], 24, seed)
-        if {edit.site for edit in p.edits} == {"run.block", "run._scale.num_warps"}
+        for p in proposals({"kernel.py": source}, [], [], 24, seed)
+        if {edit.site for edit in p.edits} == {"run.block", other}
     )
-    assert ways[1] > 2 * ways[2]
+    assert ways[more] > 1.5 * ways[less]
 
 
 def test_what_gained_on_a_program_is_tried_on_the_parts_of_a_dispatch():
