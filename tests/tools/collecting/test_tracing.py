@@ -53,6 +53,15 @@ def test_what_a_comprehension_names_is_carried(layers, tmp_path):
     assert torch.equal(scope["run"](x), expected)
 
 
+def test_a_method_is_not_taken_for_what_the_module_has_of_its_name(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.summed"]) as written:
+        expected = layers.summed(torch.arange(4.0))
+    assert [done.unfinished for done in written] == [None]
+    scope: dict = {}
+    exec(definition_in(tmp_path / "out").reference, scope)
+    assert torch.equal(scope["run"](torch.arange(4.0)), expected)
+
+
 def test_a_reference_stands_without_the_names_of_annotations(layers, tmp_path):
     x = torch.randn(3, 4)
     with trace(tmp_path / "out", ["traced_layers.sized", "torch.nn.Linear"]):

@@ -7,6 +7,7 @@ What cannot be carried so is said: the draft then has a reference that raises.
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +126,8 @@ def _globals_of(function: FunctionType) -> dict[str, Any]:
     names = (node for default in defaults for node in ast.walk(default))
     named: dict[str, None] = {node.id: None for node in names if isinstance(node, ast.Name)}
     for code in codes:
-        named |= dict.fromkeys(code.co_names)
+        loads = (one for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
+        named |= dict.fromkeys(one.argval for one in loads)  # `co_names` has attributes, too
         codes += [one for one in code.co_consts if isinstance(one, CodeType)]
     return {n: function.__globals__[n] for n in named if n in function.__globals__}
 
