@@ -6,6 +6,8 @@ import ast
 import functools
 import importlib.util
 import inspect
+import re
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -17,6 +19,8 @@ import torch
 from ...collecting.recording.module_state import state_of
 
 _PACKAGES = tuple({sysconfig.get_path(name) + "/" for name in ("purelib", "platlib")})
+OF_TORCH = ("aten", "prims")
+"""Libraries of operators that are there wherever torch is."""
 MOST_SAMPLES = 6
 MOST_BYTES = 2 << 30
 RTOL = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -103,6 +107,8 @@ def fault_of(
     """
     if own := _program_modules(reference):
         return f"it imports {', '.join(own)}, of the program"
+    if lost := _lost_operators(reference):
+        return f"it calls {', '.join(lost)}, which only the program registers"
     scope: dict[str, Any] = {}
     try:
         exec(compile(reference, "<reference>", "exec"), scope)
@@ -118,6 +124,22 @@ def fault_of(
     return None
 
 
+def foreign_operators(code: str) -> list[str]:
+    """Operators that code calls and that are not torch's own, as "torch.ops.library.operator"."""
+    named = re.findall(r"torch\.ops\.(\w+)\.(\w+)", code)
+    return sorted({f"torch.ops.{a}.{b}" for a, b in named if a not in OF_TORCH})
+
+
+def _lost_operators(reference: str) -> list[str]:
+    """Operators that are not there in a process which runs nothing but the reference."""
+    every = foreign_operators(reference)
+    if not every:
+        return []
+    alone = [sys.executable, "-c", "\n".join([reference, *every])]
+    ran = subprocess.run(alone, capture_output=True, check=False)
+    return every if ran.returncode else []
+
+
 def _program_modules(code: str) -> list[str]:
     """Modules that code imports and that are neither Python's own nor installed."""
     named: set[str] = set()
@@ -131,7 +153,8 @@ def _program_modules(code: str) -> list[str]:
 
 def _is_installed(name: str) -> bool:
     spec = importlib.util.find_spec(name)
-    places = [*((spec.submodule_search_locations or ()) if spec else ())]
+    # Some packages give paths where Python's own are texts.
+    places = [str(one) for one in (spec.submodule_search_locations or ())] if spec else []
     places += [spec.origin] if spec and spec.origin else []
     return any(place.startswith(_PACKAGES) for place in places)
 

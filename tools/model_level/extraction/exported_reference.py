@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.export.graph_signature import InputKind
 
-from .call_samples import CallSample
+from .call_samples import CallSample, foreign_operators
 
 
 class _FunctionModule(torch.nn.Module):
@@ -82,4 +82,9 @@ def exported_reference(
     one = len(program.graph_signature.user_outputs) == 1
     call = f"_graph({', '.join(passed)})" + ("[0]" if one else "")
     run = f"def run({', '.join(inputs)}):\n    return {call}\n"
-    return f"import torch\nfrom torch import device\n\n\n{source}\n\n\n{run}"
+    imports = "import torch\nfrom torch import device\n"
+    if foreign_operators(source):
+        # A library that registers operators does so when it is imported, as the program's code was.
+        home = sample.module.__class__ if sample.module is not None else function
+        imports = f"import {home.__module__}\n{imports}"
+    return f"{imports}\n\n{source}\n\n\n{run}"

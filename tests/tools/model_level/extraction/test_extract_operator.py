@@ -40,7 +40,7 @@ class Model(nn.Module):
         x = parts.taken(x, rows, 2.0)
         for layer in self.layers:
             x = x + layer(x)
-        x = parts.paired(x)[0]
+        x = parts.registered(parts.paired(x)[0])
         return self.down(self.up(x)) + parts.TABLE["held"](parts.decided(x))
 
 
@@ -66,6 +66,18 @@ def decided(x):
 
 def held(x):
     return x + 1
+
+
+@torch.library.custom_op("extraction_tests::doubled", mutates_args=())
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+doubled.register_fake(torch.empty_like)
+
+
+def registered(x):
+    return torch.ops.extraction_tests.doubled(x)
 
 
 def paired(x):
@@ -172,11 +184,13 @@ def test_a_block_of_modules_becomes_its_graph_with_free_sizes(program, tmp_path)
 @pytest.mark.process
 def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path, capfd):
     # The first calls another file of the program and decides by contents; the second is called
-    # from a table, in which its name cannot be replaced; the third returns more than tensors.
+    # from a table, in which its name cannot be replaced; the third returns more than tensors; the
+    # fourth calls an operator that nothing but the program has.
     for name, why in (
         ("decided", "No reference of parts.decided stands alone"),
         ("held", "No call of parts.held was recorded"),
         ("paired", "no operator that a definition can describe: it returns something beside"),
+        ("registered", "torch.ops.extraction_tests.doubled, which only the program registers"),
     ):
         with pytest.raises(RequestError, match="written above says why"):
             extract_operator(program, observed(f"parts.{name}"), tmp_path)
