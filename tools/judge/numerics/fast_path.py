@@ -166,8 +166,9 @@ def _errors_together(pairs: Sequence[tuple[torch.Tensor, PreparedOutput]]) -> li
     """As `_errors` of each, in the launches of one."""
     count, width = len(pairs), _width(pairs[0][0])
     got = torch.stack([one.to(torch.float32) for one, _ in pairs])
-    error = (got - torch.stack([one.exact for _, one in pairs])).abs_().view(count, -1)
-    allowed = torch.stack([one.allowed for _, one in pairs]).view(count, -1)
+    # What torch stacks keeps an order of the axes that all of it has, e.g. channels last.
+    error = (got - torch.stack([one.exact for _, one in pairs])).abs_().reshape(count, -1)
+    allowed = torch.stack([one.allowed for _, one in pairs]).reshape(count, -1)
     lengths = torch.linalg.vector_norm(error.view(-1, width), dim=1, dtype=torch.float64)
     rows = lengths.view(count, -1)
     worst = (rows / torch.stack([one.rows for _, one in pairs])).amax(1)

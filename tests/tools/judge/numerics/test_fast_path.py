@@ -159,3 +159,25 @@ def test_calls_that_are_compared_together_get_the_errors_that_each_gets_alone(sh
                     assert value == (
                         pytest.approx(same, rel=1e-6) if value.__class__ is float else same
                     )
+
+
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (0, 1, 2, 3), (3, 2, 1, 0)])
+@pytest.mark.parametrize("got_as_well", [True, False])
+def test_outputs_whose_axes_lie_in_another_order_are_compared_together(order, got_as_well):
+    """As those of a convolution do whose channels come last."""
+    limits = ToleranceLimits(rms_minimum=1e-2, max_minimum=1e-1)
+    back = tuple(order.index(axis) for axis in range(4))
+    calls = []
+    for number in range(3):
+        exact = oracle(number, (2, 3, 4, 5), 2.0).permute(order).contiguous().permute(back)
+        got = exact.float().clone() if got_as_well else exact.float().contiguous()
+        got[1, 2, 3, number] += 0.01 if number else math.nan
+        expected = {"y": ExpectedOutput(exact, None, limits, torch.float32)}
+        calls.append(({"y": got}, prepare_outputs(expected)))
+    together = [found["y"] for found in accepted_calls(calls)]
+    alone = [accepted_outputs(got, prepared)["y"] for got, prepared in calls]
+    assert together[0] is None and alone[0] is None
+    for one, other in zip(together[1:], alone[1:], strict=True):
+        assert one is not None and other is not None
+        assert one.worst_row_relative == pytest.approx(other.worst_row_relative, rel=1e-6)
+        assert one.max_absolute == pytest.approx(0.01, rel=1e-3)
