@@ -6,5 +6,6 @@ tables           what random words become: normal values, and quantiles in e4m3
 kernel_source    the same in PTX
 device_kernels   loads these kernels, compares them with the definition, launches them
 index_inputs     integers that point into other inputs: offsets, pages, lengths
+index_uses       what integers point into, read from the reference's code
 recorded_inputs  values like those that a program was recorded with
 """

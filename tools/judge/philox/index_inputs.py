@@ -1,7 +1,8 @@
 """Integer inputs that point into other tensors, drawn as they can occur: offsets, pages, lengths.
 
-A definition's constraint on the end of an input shows offsets; else names tell, as the definitions
-of FlashInfer-Trace have them. An input of which nothing is known is drawn as any integer.
+A definition's constraint on the end of an input shows offsets; else the reference's code tells what
+an input indexes, or names do, as the definitions of FlashInfer-Trace have them. An input of which
+nothing is known is drawn as any integer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 
 from ...schema.flashinfer_trace import Definition
 from .generator import RandomValues
+from .index_uses import indexed_axes
 
 OFFSETS = re.compile(r"(^|_)(indptr|cu_seqlens?|cu_seq_lens)(_|$)")
 PAGES = re.compile(r"(^|_)(indices|block_tables?|page_tables?|page_ids|block_ids)(_|$)")
@@ -24,6 +26,12 @@ LENGTHS = re.compile(r"(^|_)(seq_lens|seqlens|context_lens|kv_lens|kv_len)(_|$)"
 EXPERTS = re.compile(r"(^|_)(expert_ids|topk_ids|expert_indices)(_|$)")
 POOLS = re.compile(r"(^|_)(cache|state|states|pool)(_|$)")
 """Of inputs that hold a place for each sequence, or for each page."""
+POSITIONS = re.compile(r"(^|_)(positions?|pos_ids|position_ids)(_|$)")
+MOST_POSITIONS = ("max_seq_len", "max_position", "max_positions", "page_size", "block_size")
+CLASSES = re.compile(r"(^|_)(input_ids|token_ids|labels?|targets?)(_|$)")
+CLASS_COUNTS = ("vocab_size", "num_classes")
+PACKED = r"\b{}\s*>>\s*16\b"
+"""In a reference that takes an expert and the bits of its weight in bfloat16 out of one integer."""
 PAGE_COUNTS = ("num_pages", "num_blocks", "total_num_pages", "num_cache_pages")
 
 
@@ -40,7 +48,11 @@ def index_values(
     bounds = _bounds(definition, name, axes)
     if bounds is None or bounds[0] >= bounds[1]:
         return None
-    return values.integers(name, *bounds, shape)
+    found = values.integers(name, *bounds, shape)
+    if EXPERTS.search(name) and re.search(PACKED.format(re.escape(name)), definition.reference):
+        weights = values.uniform(f"weights of {name}", shape).bfloat16().view(torch.int16)
+        found = found * 2**16 + weights.to(found.dtype)
+    return found
 
 
 def _bounds(definition: Definition, name: str, axes: Mapping[str, int]) -> tuple[int, int] | None:
@@ -55,9 +67,26 @@ def _bounds(definition: Definition, name: str, axes: Mapping[str, int]) -> tuple
     if LENGTHS.search(name):
         most = axes.get("max_num_pages", axes.get("max_num_blocks", 0)) * page
         return (1, (most or axes.get("max_seq_len", 0)) + 1)
+    if most := _indexed(definition, name, axes):
+        return 0, most
     if PAGES.search(name) and pages:
         return 0, pages * (page if TOKENS.search(name) else 1)
+    for names, counts in ((POSITIONS, MOST_POSITIONS), (CLASSES, CLASS_COUNTS)):
+        if names.search(name) and (count := next((c for c in counts if c in axes), None)):
+            return 0, axes[count]
     return None
+
+
+def _indexed(definition: Definition, name: str, axes: Mapping[str, int]) -> int:
+    """The least of the axes that the reference indexes by an input; 0 where it is not known to."""
+    uses = indexed_axes(definition.reference, tuple(definition.inputs)).get(name, frozenset())
+    sizes: list[int] = []
+    for other, position in uses:
+        shape = definition.inputs[other].shape or ()
+        if position < len(shape):
+            # Offsets are one more than what they part.
+            sizes.append(axes[shape[position]] - bool(OFFSETS.search(other)))
+    return min(sizes, default=0)
 
 
 def _places(definition: Definition, name: str, axes: Mapping[str, int]) -> int:

@@ -198,3 +198,54 @@ def test_an_operator_over_pages_is_judged_without_stored_tensors(judge, tmp_path
     plan = make_plan(solution, tmp_path, generic=True, workloads=[PAGED_WORKLOAD], checks=checks)
     found = judge.evaluate(plan)
     assert found.status is status, found.failure
+
+
+def pointing(inputs: dict[str, Any], reference: str, name: str, **axes: int) -> torch.Tensor | None:
+    definition = Definition.model_validate(
+        {
+            "name": "pointing",
+            "op_type": "demo",
+            "axes": {axis: {"type": "var"} for axis in axes},
+            "inputs": inputs,
+            "outputs": {},
+            "reference": reference,
+        }
+    )
+    return index_values(definition, name, axes, TorchGenerator(7, torch.device("cpu")))
+
+
+def test_indices_lie_within_what_the_reference_indexes_by_them() -> None:
+    inputs = {
+        "x": {"shape": ["rows", "width"], "dtype": "float32"},
+        "kv_indptr": {"shape": ["parts"], "dtype": "int32"},
+        "row": {"shape": ["count"], "dtype": "int64"},
+        "batch_indices": {"shape": ["count"], "dtype": "int32"},
+    }
+    reference = "def run(x, p, row, b):\n    return x[row], x[:, row], p[b.long()]\n"
+    axes = {"rows": 50, "width": 7, "parts": 4, "count": 500}
+    row = pointing(inputs, reference, "row", **axes)
+    assert row is not None and (int(row.min()), int(row.max())) == (0, 6)
+    batch = pointing(inputs, reference, "batch_indices", **axes)
+    assert batch is not None and (int(batch.min()), int(batch.max())) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "axis"),
+    [("positions", "max_seq_len"), ("pos_ids", "page_size"), ("input_ids", "vocab_size")]
+    + [("labels", "num_classes")],
+)
+def test_positions_and_classes_lie_within_their_axis(name: str, axis: str) -> None:
+    inputs = {name: {"shape": ["count"], "dtype": "int64"}}
+    found = pointing(inputs, f"def run({name}):\n    return ()\n", name, count=400, **{axis: 9})
+    assert found is not None and (int(found.min()), int(found.max())) == (0, 8)
+
+
+def test_experts_are_packed_with_their_weights_where_the_reference_unpacks_them() -> None:
+    inputs = {"topk_ids": {"shape": ["tokens", "top_k"], "dtype": "int32"}}
+    reference = "def run(ids, topk_ids=None):\n    return topk_ids >> 16, topk_ids & 0xFFFF\n"
+    found = pointing(inputs, reference, "topk_ids", tokens=300, top_k=2, num_experts=8)
+    assert found is not None
+    packed = found.to(torch.int32)
+    assert sorted((packed >> 16).unique().tolist()) == list(range(8))
+    weights = (packed & 0xFFFF).to(torch.int16).view(torch.bfloat16)
+    assert float(weights.min()) >= 0 and 0.4 < float(weights.float().mean()) < 0.6
