@@ -14,9 +14,11 @@ import linecache
 import math
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -98,9 +100,14 @@ class Reference:
         if _TRITON.search(source) and not torch.cuda.is_available():
             _interpret_triton()
         linecache.cache[self._file] = (len(source), None, source.splitlines(True), self._file)
-        namespace: dict[str, Any] = {"__name__": self._file.strip("<>").replace(" ", "_")}
-        exec(compile(source, self._file, "exec"), namespace)
-        return bounded(namespace["run"], self._limit_s, torch.get_default_dtype())
+        module = ModuleType(self._file.strip("<>").replace(" ", "_"))
+        # A dataclass whose annotations are text looks its module up while it is being made.
+        sys.modules[module.__name__] = module
+        try:
+            exec(compile(source, self._file, "exec"), vars(module))
+        finally:
+            del sys.modules[module.__name__]
+        return bounded(module.run, self._limit_s, torch.get_default_dtype())
 
     def _fault(self, error: Exception, axes: Mapping[str, int], *, shown: bool) -> DatasetError:
         frames = traceback.extract_tb(error.__traceback__)
