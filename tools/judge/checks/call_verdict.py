@@ -86,7 +86,7 @@ def judge_call(
     if fault is not None:
         interpreted = all(value.device.type == "cpu" for value in input_set.expected.values())
         return _faulted(operator, local_fault(fault, interpreted=interpreted), case)
-    findings = integrity.after_call(outcome, operator.policy.mutable_inputs)
+    findings = integrity.after_call(outcome, operator.mutable_inputs)
     violation = integrity.worst(findings)
     if violation is not None:
         return CallVerdict(*integrity.violation(violation, case), [], findings)

@@ -126,7 +126,7 @@ class DeploymentChecks:
                 self._note(memory_finding(peaks[case.uuid], own), MEMORY, case)
 
     def _compiled(self, case: Case) -> None:
-        mutable = self._operator.policy.mutable_inputs
+        mutable = self._operator.mutable_inputs
         if mutable:
             self.not_run[COMPILED] = f"the operator lets {', '.join(mutable)} be changed"
             return

@@ -113,6 +113,11 @@ class OperatorAdapter:
         """Where the reference stands, for messages."""
         return f"{self._reference.place}, field reference"
 
+    @property
+    def mutable_inputs(self) -> list[str]:
+        """Inputs that a call may write to: the policy's, and those that the reference writes to."""
+        return [*self.policy.mutable_inputs, *self._reference.overwritten]
+
     def case(self, workload: Workload) -> Case:
         """The case that a workload states."""
         return Case(
@@ -336,12 +341,8 @@ class OperatorAdapter:
 
     def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
         counted = self._cost is None and case.uuid not in self._flops
-        outputs, flops = self._reference.outputs(
-            inputs,
-            self.definition.axis_values(case.axes),
-            shown=not case.held_out,
-            counted=counted,
-        )
+        axes, shown = self.definition.axis_values(case.axes), not case.held_out
+        outputs, flops = self._reference.outputs(inputs, axes, shown=shown, counted=counted)
         if counted:
             self._flops[case.uuid] = flops
         return outputs

@@ -37,6 +37,10 @@ MOST_WORDS = 1_500
 """Of an error's text: that of a full device names each process on it."""
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 
+_overwritten: dict[str, tuple[str, ...]] = {}
+"""By reference, the inputs that it writes to: outputs of an earlier plan may be kept, and no call
+made in the next one."""
+
 
 class Reference:
     """Runs the reference of one definition.
@@ -63,6 +67,11 @@ class Reference:
         digest = hashlib.sha256(definition.reference.encode()).hexdigest()[:12]
         self._file = f"<reference of {definition.name} {digest}>"
 
+    @property
+    def overwritten(self) -> tuple[str, ...]:
+        """The inputs that the first call of this code wrote to, in this process."""
+        return _overwritten.get(self._file, ())
+
     def outputs(
         self, inputs: Mapping[str, Value], axes: Mapping[str, int], *, shown: bool, counted: bool
     ) -> tuple[dict[str, torch.Tensor], float | None]:
@@ -78,11 +87,18 @@ class Reference:
             InfrastructureError: when memory ran out.
         """
         try:
+            first = self._run is None
             run = self._run = self._run or bounded(self._loaded, self._limit_s)()
 
             def call() -> Any:
-                copies = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs.values()]
-                return run(*copies)
+                copies = {
+                    name: value.clone() if isinstance(value, torch.Tensor) else value
+                    for name, value in inputs.items()
+                }
+                result = run(*copies.values())
+                if first:
+                    _overwritten[self._file] = _changed(inputs, copies)
+                return result
 
             with torch.no_grad():
                 result, flops = counting_flops(call) if counted else (call(), None)
@@ -179,6 +195,17 @@ def definition_place(definition: Definition, folder: Path | None, root: Path | N
         return name
     file = root / "definitions" / definition.op_type / f"{definition.name}.json"
     return str(file) if file.is_file() else f"{name} of {root}"
+
+
+def _changed(before: Mapping[str, Value], after: Mapping[str, Value]) -> tuple[str, ...]:
+    """The tensors of which some bytes are others."""
+    found: list[str] = []
+    for name, value in before.items():
+        other = after[name]
+        if isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor):
+            one, two = (v.contiguous().reshape(-1).view(torch.uint8) for v in (value, other))
+            found += [] if torch.equal(one, two) else [name]
+    return tuple(found)
 
 
 def named_outputs(

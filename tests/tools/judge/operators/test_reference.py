@@ -56,6 +56,26 @@ def test_a_reference_that_cannot_be_loaded_is_named_with_its_line():
     assert caught.value.where.endswith("field reference, line 1")
 
 
+def test_a_dataclass_may_have_postponed_annotations():
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n\n@dataclass\n"
+        "class Factor:\n    by: float = 2.0\n\n\ndef run(x, s):\n    return x * Factor().by\n"
+    )
+    run(source)
+    assert not [name for name in sys.modules if name.startswith("reference_of")]
+
+
+def test_inputs_that_a_reference_writes_to_are_known_after_its_first_call():
+    definition = generic_definition(reference="def run(x, s):\n    return x.mul_(s)\n")
+    reference = Reference(definition, "definition.json", generic_inputs=True)
+    assert reference.overwritten == ()
+    reference.outputs(INPUTS, AXES, shown=True, counted=False)
+    assert reference.overwritten == ("x",) and bool((INPUTS["x"] == 1).all())
+    reference.outputs({**INPUTS, "s": 1.0}, AXES, shown=True, counted=False)
+    assert reference.overwritten == ("x",)
+    assert Reference(definition, "again", generic_inputs=True).overwritten == ("x",)
+
+
 def test_integers_drawn_at_random_are_told_as_the_likely_cause():
     inputs = {
         "x": {"shape": ["m", "n"], "dtype": "int32"},
