@@ -53,7 +53,7 @@ class Packing:
         """
         with self._alone() as alone:
             if alone:
-                self._remove_stale_lock()
+                self.remove_stale_lock()
                 self._git.run("pack-refs", "--all", deadline_s=REFS_DEADLINE_S)
                 self._git.run("repack", "-d", "-q", deadline_s=TRANSFER_DEADLINE_S)
             if alone and prune_since:
@@ -61,6 +61,14 @@ class Packing:
                 self._git.run("repack", "-A", "-d", "-q", unpack, deadline_s=TRANSFER_DEADLINE_S)
                 self._git.run("prune", f"--expire={prune_since}", deadline_s=TRANSFER_DEADLINE_S)
             return alone
+
+    def remove_stale_lock(self) -> None:
+        """Deletes what a killed process left of a change of packed refs: git would refuse all."""
+        for name in ("packed-refs.lock", "packed-refs.new"):
+            left = self._git.path / name
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE_LOCK_S:
+                    left.unlink()
 
     def finish(self) -> None:
         """Waits for what was begun in the background."""
@@ -82,12 +90,6 @@ class Packing:
                 yield False
                 return
             yield True
-
-    def _remove_stale_lock(self) -> None:
-        lock = self._git.path / "packed-refs.lock"
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - lock.stat().st_mtime > STALE_LOCK_S:
-                lock.unlink()
 
 
 def loose_refs(folder: Path, most: int) -> int:

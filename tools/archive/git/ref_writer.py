@@ -7,12 +7,14 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ...errors import ArchiveError
 from .commands import COMMAND_DEADLINE_S, Commands
 from .objects import end_process
 
+STALE_LOCK_S = 10.0
 _DONE = b"commit: ok\n"
 
 
@@ -34,7 +36,7 @@ class RefWriter:
         script = "\n".join(["start", *lines, "prepare", "commit"]) + "\n"
         with self._lock:
             for used in (self._process is not None, False):
-                if (said := self._refusal(script.encode())) is None:
+                if (said := self._refusal(script.encode("utf-8", "surrogateescape"))) is None:
                     return
                 if not used:  # what another process did meanwhile may have ended one that was used
                     raise ArchiveError(
@@ -100,3 +102,16 @@ def _last_words(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     said = process.stderr.read(4_096).decode("utf-8", "replace").strip()
     return said or f"exit {process.wait()}"
+
+
+def remove_stale_locks(repository: Path, refs: Iterable[str]) -> None:
+    """Deletes lock files of killed writers, for which git would refuse the ref for ever."""
+    for ref in refs:
+        lock = repository / f"{ref}.lock"
+        try:
+            if time.time() - lock.stat().st_mtime > STALE_LOCK_S:
+                lock.unlink()
+            else:
+                time.sleep(0.05)
+        except FileNotFoundError:
+            continue

@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from io import BytesIO
@@ -34,10 +33,9 @@ from .objects import (
     with_signature,
 )
 from .packing import Packing
-from .ref_writer import RefWriter
+from .ref_writer import RefWriter, remove_stale_locks
 
 ZERO = "0" * 40
-STALE_LOCK_S = 10.0
 _WRITES = 20
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _CONFIG = """[core]
@@ -284,46 +282,43 @@ class Repository(Commands):
         """Moves all refs or none, each only if it is where `old` says.
 
         Raises:
-            RefConflict: when another process was there first.
+            RefConflict: when another process was there first, or holds its lock.
+            ArchiveError: when git, or the disk, fails.
         """
         steps = list(updates)
-        for attempt in range(3):
-            try:
-                self._ref_writer.change([f"update {s.ref} {s.new} {s.old}" for s in steps])
-                self.packing.note_write()
-                return
-            except ArchiveError as error:
-                if "File exists" in error.what and attempt < 2:
-                    self._remove_stale_locks(steps)
-                    continue
-                raise RefConflict(
-                    error.what, where=error.where, remedy="Read the ref again, then decide again."
-                ) from error
+        lines = [f"update {s.ref} {s.new} {s.old}" for s in steps]
+        self._change_refs(lines, {s.ref: s.old for s in steps})
+        self.packing.note_write()
 
     def delete_refs(self, refs: Mapping[str, str]) -> None:
         """Removes refs, each only if it still holds the id given; a thousand at once.
 
         Raises:
             RefConflict: when one of a thousand does not; those are all left.
+            ArchiveError: when git, or the disk, fails.
         """
-        lines = [f"delete {ref} {oid}" for ref, oid in refs.items()]
-        for start in range(0, len(lines), 1_000):
-            try:
-                self._ref_writer.change(lines[start : start + 1_000])
-            except ArchiveError as error:
-                raise RefConflict(error.what, where=error.where, remedy="Try again.") from error
+        every = list(refs.items())
+        for start in range(0, len(every), 1_000):
+            some = dict(every[start : start + 1_000])
+            self._change_refs([f"delete {ref} {oid}" for ref, oid in some.items()], some)
 
-    def _remove_stale_locks(self, steps: Sequence[RefUpdate]) -> None:
-        """Deletes lock files of killed writers, for which git would refuse the ref for ever."""
-        for step in steps:
-            lock = self.path / f"{step.ref}.lock"
+    def _change_refs(self, lines: Sequence[str], before: Mapping[str, str]) -> None:
+        """Makes all of some changes of refs or none, each only if it holds what it did before."""
+        for attempt in range(3):
             try:
-                if time.time() - lock.stat().st_mtime > STALE_LOCK_S:
-                    lock.unlink()
-                else:
-                    time.sleep(0.05)
-            except FileNotFoundError:
-                continue
+                return self._ref_writer.change(lines)
+            except ArchiveError as error:
+                locked = "File exists" in error.what
+                if locked and attempt < 2:
+                    self.packing.remove_stale_lock()
+                    remove_stale_locks(self.path, before)
+                    continue
+                held = self.held_by(set(before))
+                if not locked and all(held.get(ref, ZERO) == old for ref, old in before.items()):
+                    raise  # the disk's fault, or git's: nobody was there first
+                raise RefConflict(
+                    error.what, where=error.where, remedy="Read the ref again, then decide again."
+                ) from error
 
     def ref_fingerprint(self, *namespaces: str) -> str:
         """A text that changes when a ref below the namespaces appears or goes; a few stats."""

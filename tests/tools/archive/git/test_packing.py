@@ -56,9 +56,10 @@ def test_one_process_packs_at_a_time(repository):
     assert len(repository.packed_names("refs")) == 1
 
 
-def test_a_lock_that_a_killed_process_left_stops_nothing_for_ever(repository):
+@pytest.mark.parametrize("left", ["packed-refs.lock", "packed-refs.new"])
+def test_what_a_killed_process_left_stops_nothing_for_ever(repository, left):
     ref = write(repository, 1)
-    lock = repository.path / "packed-refs.lock"
+    lock = repository.path / left
     lock.touch()
     past = time.time() - packing.STALE_LOCK_S - 1
     os.utime(lock, (past, past))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 
 import pytest
 
+from kernel_harness.tools.archive.git import packing
 from kernel_harness.tools.archive.git.ref_writer import RefWriter
 from kernel_harness.tools.archive.git.repository import RefConflict, RefUpdate, Repository
 from kernel_harness.tools.errors import ArchiveError
@@ -95,3 +98,47 @@ def test_git_that_does_not_answer_is_stopped_in_time(repository, monkeypatch):
     writer = RefWriter(repository, deadline_s=0.2)
     with pytest.raises(ArchiveError, match=r"had not ended after 0\.2 s"):
         writer.change(["create refs/trials/a " + "1" * 40])
+
+
+def spoil(repository):
+    """Makes every change of refs fail, as a full disk does."""
+    (repository.path / "packed-refs").write_text("# pack-refs with: sorted \nno ref\n")
+
+
+def test_a_change_that_git_fails_to_make_is_no_conflict(repository):
+    """Who was told of a conflict took what was to be written for written by another."""
+    oid = commit(repository, "it")
+    repository.update_refs([RefUpdate("refs/trials/a", oid)])
+    spoil(repository)
+    for change in (
+        lambda: repository.update_refs([RefUpdate("refs/trials/b", oid)]),
+        lambda: repository.delete_refs({"refs/trials/a": oid}),
+    ):
+        with pytest.raises(ArchiveError, match="packed-refs") as caught:
+            change()
+        assert not isinstance(caught.value, RefConflict)
+    assert repository.refs("refs/trials") == {"refs/trials/a": oid}
+
+
+@pytest.mark.parametrize(
+    "left", ["refs/trials/a.lock", "packed-refs.lock", "packed-refs.new"], ids=str
+)
+def test_what_a_killed_process_left_is_cleared_before_a_ref_is_removed(repository, left):
+    oid = commit(repository, "it")
+    repository.update_refs([RefUpdate("refs/trials/a", oid)])
+    repository.run("pack-refs", "--all")
+    long_ago = time.time() - packing.STALE_LOCK_S - 1
+    (repository.path / left).parent.mkdir(parents=True, exist_ok=True)
+    (repository.path / left).touch()
+    os.utime(repository.path / left, (long_ago, long_ago))
+    repository.delete_refs({"refs/trials/a": oid})
+    assert repository.refs("refs/trials") == {}
+
+
+def test_a_ref_whose_name_is_no_text_can_be_removed(repository):
+    oid, name = commit(repository, "it"), "refs/trials/\udcff"
+    (repository.path / "refs" / "trials").mkdir()
+    (repository.path / name).write_text(f"{oid}\n")
+    assert repository.refs("refs/trials") == {name: oid}
+    repository.delete_refs({name: oid})
+    assert repository.refs("refs/trials") == {}

@@ -7,7 +7,6 @@ trial decides nothing: neither search nor promotion reads one.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -107,8 +106,12 @@ class TrialStore:
         sign = partial(self._keys.sign, TRIAL)
         content = self._repository.commit_content(tree, commits, message, facts.at, sign)
         commit = self._repository.write_object("commit", content)
-        with contextlib.suppress(RefConflict):  # another process kept this very trial
+        try:
             self._repository.update_refs([RefUpdate(ref, commit)])
+        except RefConflict:
+            if not self._repository.held_by({ref}):
+                raise
+            return ref  # another process kept this very trial
         row = trial_of(self._keys, ref, commit, parse_object(content))
         self.table.add(self._synced.index, [row])
         return ref

@@ -191,6 +191,26 @@ def test_no_ref_names_a_trial_that_git_did_not_store(archive, trial, definition,
     assert archive.trials.refs() == {}
 
 
+@pytest.mark.parametrize("fault", ["spoilt", "locked"])
+def test_a_trial_that_git_names_by_no_ref_is_said_and_is_in_no_table(
+    archive, kept, trial, definition, fault
+):
+    """It was taken for one that another process had kept, whatever git had failed at."""
+    _, _, ref = kept()
+    solution, evaluation = trial(new_evaluation_id())
+    if fault == "spoilt":
+        (archive.repository.path / "packed-refs").write_text("# pack-refs with: sorted \nno\n")
+    else:
+        name = trial_ref(evaluation.definition, evaluation.evaluation_id)
+        lock = archive.repository.path / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    with pytest.raises(ArchiveError, match="update-ref failed"):
+        archive.trials.write(solution, evaluation, definition)
+    assert archive.trials.refs() == {ref: archive.trials.refs()[ref]}
+    assert archive.trials.find(evaluation.evaluation_id) is None
+
+
 def test_a_trial_that_cannot_be_read_hides_no_other(archive, kept):
     """Refs that another program wrote: no commit, no object, no tree of ours, no text."""
     _, evaluation, ref = kept()
