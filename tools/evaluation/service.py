@@ -120,8 +120,7 @@ class PendingEvaluation:
 
     def running(self) -> Evaluation:
         """The evaluation so far, with its present step in words."""
-        step = f"{self.message} ({self.done:g} of {self.total:g})"
-        return self.record(Status.RUNNING, Stage.CORRECTNESS, not_timed_reason=step)
+        return self.record(Status.RUNNING, Stage.CORRECTNESS, not_timed_reason=self.message)
 
 
 class EvaluationService:

@@ -136,6 +136,7 @@ def _answer(
         **({} if whole else dict.fromkeys(("definition", "solution_name", "language"))),
         failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail], whole=whole),
         totals=_totals(evaluation, whole=whole),
+        **({"not_timed_reason": None} if evaluation.status is Status.RUNNING else {}),
         workloads=[_workload(w, detail, evaluation) for w in chosen if whole or not only_compiled],
         workloads_shown=shown if whole or not only_compiled else None,
         integrity=_integrity(evaluation, detail),
@@ -150,7 +151,7 @@ def _answer(
         ),
         evidence=_evidence(evaluation.evidence, chosen, detail),
         content_hash=evaluation.content_hash if whole else None,
-        log=cut(evaluation.log, LOG_CHARACTERS[detail]),
+        log=cut(_log(evaluation, whole=whole), LOG_CHARACTERS[detail]),
         seen_before=seen,
         evaluation_uri=uri,
     )
@@ -185,6 +186,14 @@ def _failure(failure: Failure | None, excerpt: int, *, whole: bool) -> FailurePa
         held_out=failure.held_out or None,
         excerpt=cut(failure.excerpt, excerpt),
     )
+
+
+def _log(evaluation: Evaluation, *, whole: bool) -> str:
+    """What the candidate printed; not what a crash printed, of which the excerpt has the part."""
+    excerpt = (evaluation.failure and evaluation.failure.excerpt or "").lstrip()
+    crash = excerpt.startswith("Fatal Python error") and excerpt.splitlines()[0]
+    known = crash and evaluation.log.lstrip().startswith(crash)
+    return "" if known and not whole else evaluation.log
 
 
 def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
@@ -267,20 +276,27 @@ def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
     if detail == "concise":
-        return IntegrityPart.of(integrity, checks=[], not_run={}, findings=_by_claim(findings)[:8])
+        stated = evaluation.failure.message if evaluation.failure else None
+        parts = _by_claim(findings, stated)[:8]
+        return IntegrityPart.of(integrity, checks=[], not_run={}, findings=parts)
     left = {name: why[:160] for name, why in [*integrity.not_run.items()][:20]}
     return IntegrityPart.of(integrity, not_run=left, findings=findings[:8])
 
 
-def _by_claim(findings: list[Finding]) -> list[FindingPart]:
-    """The first finding of each claim, with how many say the same of other workloads."""
+def _by_claim(findings: list[Finding], stated: str | None) -> list[FindingPart]:
+    """The first finding of each claim, with how many say the same of other workloads.
+
+    Args:
+        stated: the failure's message: a finding that says the same is only named.
+    """
     alike = Counter((f.claim, f.severity) for f in findings)
     first = {(f.claim, f.severity): f for f in reversed(findings)}
     parts = []
     for one, number in alike.items():
-        words = shorten(first[one].message, FINDING_CHARACTERS)
-        more = f" ({number - 1} more like it.)" if number > 1 else ""
-        parts.append(FindingPart.of(first[one], message=words + more))
+        said = first[one].message
+        words = [] if said == stated else [shorten(said, FINDING_CHARACTERS)]
+        words += [f"({number - 1} more like it.)"] if number > 1 else []
+        parts.append(FindingPart.of(first[one], message=" ".join(words) or None))
     return parts
 
 

@@ -172,7 +172,9 @@ class FindingPart(Result):
 
     claim: str
     severity: str
-    message: Annotated[str, short(600)]
+    message: Annotated[str | None, short(600)] = Field(
+        default=None, description="Absent where `summary` tells it as the failure's."
+    )
 
 
 class IntegrityPart(Result):

@@ -220,7 +220,8 @@ def _held_out_words(evaluation: Evaluation, *, whole: bool) -> str | None:
         return None
     words = f"Held out: {counted(found.called, 'size')} called"
     if found.chance and whole:
-        words += f"; a fault on 5 % of the sizes would be met with {100 * found.chance:.0f} %"
+        words += "; a fault on 5 % of the sizes is met with a probability of "
+        words += f"{100 * found.chance:.0f} %"
     if found.left_out:
         words += f" ({found.left_out} more were too slow here)"
     if found.ratio is not None:
@@ -277,5 +278,7 @@ def _findings_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     if not loud:
         return None
     if not whole:
-        return f"Integrity: {', '.join(dict.fromkeys(f.claim for f in loud))}; see its findings."
+        stated = evaluation.failure.message if evaluation.failure else None
+        more = "" if all(f.message == stated for f in loud) else "; see its findings"
+        return f"Integrity: {', '.join(dict.fromkeys(f.claim for f in loud))}{more}."
     return "Integrity: " + " ".join(f"[{f.claim}] {cut(f.message, 300)}" for f in loud[:3])

@@ -30,8 +30,8 @@ def sizes_called(verification: Sequence[Evaluation], limits: Rules, *, timed: bo
         words = "not applied: inputs cannot be made for other sizes than the public ones"
         return RuleOutcome(SIZES, True, None, limits.confidence, words, applied=False)
     words = (
-        f"{best.called} held-out sizes called once each, {best.uniform} of them drawn uniformly: a "
-        f"fault on 5 % of the sizes is met with {chance:.1%}, {limits.confidence:.0%} are due"
+        f"{best.called} held-out sizes, {best.uniform} drawn uniformly; a fault on 5 % of the "
+        f"sizes is met with {chance:.1%} probability, {limits.confidence:.0%} wanted"
     )
     if best.left_out:
         words += f"; {best.left_out} more were left out as too slow, larger ones most likely"

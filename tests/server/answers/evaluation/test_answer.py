@@ -363,6 +363,34 @@ def test_what_says_nothing_of_the_candidate_asks_for_no_change_to_it(status: Sta
     assert not any("Fix" in step or "final" in step.lower() for step in steps)
 
 
+def test_a_finding_that_is_the_failure_is_only_named_and_a_log_that_is_its_excerpt_left_out():
+    message = "The call wrote out of bounds: 2 bytes right after output 'y'."
+    found = Finding(claim="writes_stay_inside", severity=Severity.VIOLATION, message=message)
+    other = Finding(claim="disturbed_machine", severity=Severity.WARNING, message="It is busy.")
+    crash = 'Fatal Python error: Segmentation fault\n  File "kernel.py", line 3 in run\n'
+    record = evaluation(
+        status=Status.RUNTIME_ERROR,
+        stage=Stage.CORRECTNESS,
+        failure=Failure(
+            stage=Stage.CORRECTNESS, kind="k", message=message, remedy="r", excerpt=crash
+        ),
+        integrity=Integrity(findings=[found, other]),
+        log=crash + '  File "of_the_harness.py", line 4',
+    )
+    concise, whole = answer_of(record), answer_of(record, "detailed")
+    written = json.dumps(concise.model_dump(mode="json"))
+    assert written.count("right after output") == 1
+    assert [f.message for f in concise.integrity.findings] == [None, "It is busy."]
+    assert "writes_stay_inside, disturbed_machine; see its findings" in concise.summary
+    assert whole.integrity.findings[0].message == message
+    assert concise.failure is not None and "line 3 in run" in str(concise.failure.excerpt)
+    assert concise.log is None and "of_the_harness" in str(whole.log)
+    printed = answer_of(record.model_copy(update={"log": "It begins.\n" + crash}))
+    assert "It begins." in str(printed.log)
+    alone = record.model_copy(update={"integrity": Integrity(findings=[found])})
+    assert "Integrity: writes_stay_inside.\n" in answer_of(alone).summary + "\n"
+
+
 def test_a_failure_is_told_once() -> None:
     message = "Output 'y': 40 of 128 elements differ (row 3); worst at [0, 3]: expected 1, got 2."
     told = {
