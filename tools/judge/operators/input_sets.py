@@ -232,7 +232,9 @@ class InputGenerator:
             waiting: asked before each; ends it.
             drawn: called with each.
         """
-        before, nbytes = self.seconds, 0
+        before = self.seconds
+        # All that is ready counts, not this call's alone: it is asked whenever something waits.
+        nbytes = sum(one.nbytes for ready in self._prepared.values() for one in ready)
         for position in range(0 if self.book.replay else count):
             for case in cases[: self._quick]:
                 if len(self._prepared.get(case.uuid, ())) > position:

@@ -123,6 +123,21 @@ def test_drawing_ahead_ends_when_nothing_is_awaited_and_leaves_what_takes_long(
     assert ahead(replaying, 9) == []
 
 
+def test_all_that_is_drawn_ahead_takes_no_more_memory_however_often_something_is_awaited(
+    operator, monkeypatch
+):
+    """Each time that something was awaited as much was drawn again."""
+    made = input_generator(operator)
+    (seed,) = ahead(made, 1)
+    first = made.generate(CASE)
+    assert first.seed == seed
+    monkeypatch.setattr(input_sets, "PREPARED_BYTES", 3 * first.nbytes - 1)
+    drawn = [seed for _ in range(5) for seed in ahead(made, 9)]
+    assert len(drawn) == 3
+    assert made.generate(CASE).seed == drawn[0]
+    assert len(ahead(made, 9)) == 1, "as much as was taken"
+
+
 def test_perturbed_inputs_differ_in_a_few_places_and_their_outputs_follow(operator):
     made = input_generator(operator)
     input_set = made.generate(Case("w", {"m": 64}, scalars={"alpha": 0.5}))
