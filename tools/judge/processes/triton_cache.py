@@ -10,7 +10,8 @@ it takes as long as the kernel.
 
 Only what Triton names as its own is copied: files of its stages, in folders named by a digest.
 Triton writes absolute paths into an entry's group file; they are rewritten. Nothing is opened
-through a link, on either side, since both folders belong to candidates.
+through a link, on either side, since both folders belong to candidates. A file appears whole or not
+at all, whatever ends the copying.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import stat
 import subprocess
 import sys
@@ -136,22 +138,37 @@ def _copy_file(
         facts = os.fstat(reading)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > most_bytes:
             return None
-        try:
-            writing = os.open(name, _WRITE, 0o755, dir_fd=target)
-        except FileExistsError:
+        if _is_there(target, name):
             return None
+        draft = f".{name}.{secrets.token_hex(4)}.part"
+        writing = os.open(draft, _WRITE, 0o755, dir_fd=target)
         try:
-            unread = facts.st_size
-            # No more than its first size: its owner may be appending to it.
-            while part := os.read(reading, min(unread, 1 << 20)):
-                unread -= len(part)
-                os.write(writing, part.replace(*paths) if name.startswith(GROUP) else part)
-            _give(writing, owner)
+            with os.fdopen(writing, "wb") as file:
+                unread = facts.st_size
+                # No more than its first size: its owner may be appending to it.
+                while part := os.read(reading, min(unread, 1 << 20)):
+                    unread -= len(part)
+                    file.write(part.replace(*paths) if name.startswith(GROUP) else part)
+                file.flush()
+                _give(writing, owner)
+            if unread:
+                return None
+            # Whole or not at all: of a launcher that is cut off every later trial would die.
+            os.replace(draft, name, src_dir_fd=target, dst_dir_fd=target)
+            return facts.st_size
         finally:
-            os.close(writing)
-        return facts.st_size
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=target)
     finally:
         os.close(reading)
+
+
+def _is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _give(descriptor: int, owner: os.stat_result) -> None:

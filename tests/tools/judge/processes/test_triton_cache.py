@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+
+import pytest
 
 from kernel_harness.tools.judge.processes import triton_cache
 
@@ -62,6 +65,62 @@ def test_a_file_that_grows_while_it_is_read_is_copied_as_long_as_it_was(tmp_path
     assert triton_cache.copy_kernels(source, target) == 1
     monkeypatch.undo()
     assert (target / ENTRY / "kernel.cubin").read_bytes() == b"code"
+
+
+@pytest.mark.parametrize("end", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_file_that_could_not_be_written_to_its_end_is_not_there(tmp_path, monkeypatch, end):
+    """Half a launcher was kept for good: of it every later trial of the operator would die."""
+    source, target = folders(tmp_path)
+    (source / ENTRY / "kernel.so").write_bytes(b"x" * (3 << 20))
+    read, reads = os.read, []
+
+    def read_and_end(descriptor, count):
+        reads.append(count)
+        if len(reads) == 2:
+            raise end
+        return read(descriptor, count)
+
+    monkeypatch.setattr(triton_cache.os, "read", read_and_end)
+    with contextlib.suppress(KeyboardInterrupt):
+        assert triton_cache.copy_kernels(source, target) == 0
+    monkeypatch.undo()
+    assert not list((target / ENTRY).iterdir())
+    assert triton_cache.copy_kernels(source, target) == 1
+    assert (target / ENTRY / "kernel.so").read_bytes() == b"x" * (3 << 20)
+
+
+def test_nobody_finds_a_file_that_is_still_written(tmp_path, monkeypatch):
+    source, target = folders(tmp_path)
+    (source / ENTRY / "kernel.so").write_bytes(b"x" * (3 << 20))
+    read, third = os.read, tmp_path / "third"
+    third.mkdir()
+
+    def read_and_look(descriptor, count):
+        monkeypatch.undo()
+        part = read(descriptor, count)
+        assert triton_cache.copy_kernels(target, third) == 0
+        monkeypatch.setattr(triton_cache.os, "read", read_and_look)
+        return part
+
+    monkeypatch.setattr(triton_cache.os, "read", read_and_look)
+    assert triton_cache.copy_kernels(source, target) == 1
+    monkeypatch.undo()
+    assert triton_cache.copy_kernels(target, third) == 1
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_left_out(tmp_path, monkeypatch):
+    source, target = folders(tmp_path)
+    (source / ENTRY / "kernel.so").write_bytes(b"x" * (2 << 20))
+    read = os.read
+
+    def read_and_cut(descriptor, count):
+        part = read(descriptor, count)
+        (source / ENTRY / "kernel.so").write_bytes(b"")
+        return part
+
+    monkeypatch.setattr(triton_cache.os, "read", read_and_cut)
+    assert triton_cache.copy_kernels(source, target) == 0
+    assert not list((target / ENTRY).iterdir())
 
 
 def test_launchers_alone_are_copied_from_what_holds_kernels_too(tmp_path):
