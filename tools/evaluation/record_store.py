@@ -7,6 +7,7 @@ same bytes, and can be rebuilt from the records.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -15,7 +16,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,24 @@ LEAST_PART = 6
 def new_evaluation_id() -> str:
     """An unguessable id that sorts by time, e.g. 'ev-20261120-221530-9f3a61c2'."""
     return f"ev-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+async def written(write: Callable[[], Evaluation]) -> Evaluation:
+    """What a call that writes a record returns; it runs in a thread, to its end.
+
+    Who is cancelled while waiting for it, however often, is so once it has ended. The thread is no
+    task: the end of a server cancels all tasks, and who waits for one twice.
+    """
+    writing = asyncio.get_running_loop().run_in_executor(None, write)
+    cancelled: asyncio.CancelledError | None = None
+    while not writing.done():
+        try:
+            await asyncio.wait({writing})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return writing.result()
 
 
 class RecordStore:

@@ -33,7 +33,13 @@ from .floors import OPERATOR, with_floors, with_operator
 from .judge_pool import JudgePool, JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
 from .precheck import infrastructure_fault, interruption, operator_fault, precheck
-from .record_store import EvaluationsUnderWay, LastLatencies, RecordStore, new_evaluation_id
+from .record_store import (
+    EvaluationsUnderWay,
+    LastLatencies,
+    RecordStore,
+    new_evaluation_id,
+    written,
+)
 from .static_resources import explained_check
 
 if TYPE_CHECKING:
@@ -310,12 +316,7 @@ class EvaluationService:
             self.latencies.note(kept)
             return kept
 
-        writing = asyncio.create_task(asyncio.to_thread(signed))
-        try:
-            return await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait({writing})
-            raise
+        return await written(signed)
 
     async def _judged(self, pending: PendingEvaluation, judged_by: str) -> Evaluation:
         request = pending.request
