@@ -75,6 +75,11 @@ def shorten(text: str, limit: int) -> str:
     return f"{plain[: kept - tail]}{mark}{plain[-tail:]}"
 
 
+def counted(number: int, thing: str) -> str:
+    """A count with its noun: 1 workload, 2 workloads."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def python_tree(text: str, filename: str = "<unknown>") -> ast.Module:
     """The syntax tree of a Python source, parsed while no other thread parses.
 

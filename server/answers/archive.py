@@ -12,9 +12,10 @@ from pydantic import Field
 from ...tools.archive.search.advice import AdviceKind
 from ...tools.archive.search.tree import ROOT
 from ...tools.documents import candidate_uri, definition_uri
+from ...tools.text import counted
 from .plans import AnchorsPart, anchor_words, anchors_part
 from .result import Answer, Result, short
-from .text import counted, cut, fitted, lines
+from .text import cut, fitted, lines
 
 if TYPE_CHECKING:
     from ...tools.archive.archiving import ArchivedCandidate

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ...tools.archive.search.plans import regions_of
+from ...tools.text import counted
 from .result import Answer, Result
-from .text import counted, lines
+from .text import lines
 
 if TYPE_CHECKING:
     from ...tools.archive.store.plans.commits import StoredPlan

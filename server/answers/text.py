@@ -91,11 +91,6 @@ def axes_words(axes: Mapping[str, int]) -> str:
     return " ".join(f"{name}={value}" for name, value in axes.items())
 
 
-def counted(number: int, thing: str) -> str:
-    """A count with its noun: 1 workload, 2 workloads."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def budget_words(seconds: Mapping[str, float], budgets: Mapping[str, float]) -> str | None:
     """Whose time was spent, of how much, when any of it came near its end; None otherwise.
 

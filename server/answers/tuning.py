@@ -8,9 +8,9 @@ from pydantic import Field
 
 from ...tools.documents import evaluation_uri
 from ...tools.schema.evaluation import Status
-from ...tools.text import one_line
+from ...tools.text import counted, one_line
 from .result import Answer, Result
-from .text import counted, fitted, lines, number, showing, table
+from .text import fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

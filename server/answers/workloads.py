@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...tools.documents import definition_uri
 from ...tools.schema.evaluation import Executor, Isolation
-from ...tools.text import printable, short_uuid, shorten
+from ...tools.text import counted, printable, short_uuid, shorten
 from ..resources.skills import SCHEME as SKILL_SCHEME
 from .models import (
     DefinitionPart,
@@ -26,7 +26,6 @@ from .text import (
     BUDGET_CHARACTERS,
     Detail,
     axes_words,
-    counted,
     cut,
     fitted,
     lines,

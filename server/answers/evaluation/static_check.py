@@ -9,8 +9,8 @@ from typing import Any
 from ....tools.devices.hardware import shipped_hardware
 from ....tools.devices.targets import meant
 from ....tools.schema.evaluation import StaticCheck, StaticKernel
-from ....tools.text import shorten
-from ..text import axes_words, counted, lines, showing
+from ....tools.text import counted, shorten
+from ..text import axes_words, lines, showing
 from .models import StaticPart
 
 STATIC_ROWS = 12

@@ -15,11 +15,10 @@ from ....tools.schema.evaluation import (
     WorkloadResult,
 )
 from ....tools.schema.measurement import Objective, TimeSource
-from ....tools.text import short_uuid, shorten
+from ....tools.text import counted, short_uuid, shorten
 from ..text import (
     axes_words,
     budget_words,
-    counted,
     cut,
     lines,
     microseconds,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ....tools.profiling.code.findings import lines_of, loops_of, marks_of, waits_of
-from ....tools.text import short_uuid
+from ....tools.text import counted, short_uuid
 from ..evaluation.static_check import config_words, mix_words
 from ..result import Answer, Result
-from ..text import axes_words, counted, fitted, lines, number, showing, table
+from ..text import axes_words, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from ....tools.profiling.code.excerpts import CodeExcerpt

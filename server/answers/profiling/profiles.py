@@ -11,13 +11,12 @@ from pydantic import AfterValidator, Field
 
 from ....tools.documents import profile_uri
 from ....tools.schema.evaluation import FiniteFloat
-from ....tools.text import short_uuid
+from ....tools.text import counted, short_uuid
 from ..models import IsolationPart
 from ..result import Answer, Result, first, short
 from ..text import (
     Detail,
     axes_words,
-    counted,
     cut,
     fitted,
     lines,

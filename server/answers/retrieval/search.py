@@ -12,10 +12,10 @@ from pydantic import Field
 
 from ....tools.archive.retrieval.directions import gain_words
 from ....tools.schema.record_model import FiniteFloat
-from ....tools.text import shorten
+from ....tools.text import counted, shorten
 from ...resources.skills import SCHEME as SKILL_SCHEME
 from ..result import Answer, Result, first, short
-from ..text import Detail, counted, cut, fitted, lines, number, showing, table
+from ..text import Detail, cut, fitted, lines, number, showing, table
 
 if TYPE_CHECKING:
     from ....tools.archive.retrieval.directions import Direction
