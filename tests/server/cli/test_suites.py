@@ -13,6 +13,7 @@ from kernel_harness.tools.evaluation.record_store import RecordStore
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.probing.client import TaskFacts, TensorFacts
+from kernel_harness.tools.suites.texts.kernelbench import CallForm
 from kernel_harness.tools.workloads.dataset import Dataset
 
 from ...tools.suites.kernelbench_tasks import write_candidate, write_checkout
@@ -29,7 +30,8 @@ def checkout(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         square = TensorFacts((4, 4), "float32")
         for file in files:
             lacks = "has_no" in file.name
-            yield "it has no inputs" if lacks else TaskFacts({"x": square}, (square,), (), False)
+            facts = TaskFacts({"x": square}, (square,), (), False, CallForm(("x",)))
+            yield "it has no inputs" if lacks else facts
 
     monkeypatch.setattr(kernelbench, "probe", probed)
     write_candidate(Path("runs/mine"), 1, 1, "x = 1\n")
