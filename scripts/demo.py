@@ -20,6 +20,8 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 from rich.console import Console
 
+from kernel_harness.tools.text import counted
+
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 console = Console(highlight=False)
@@ -57,7 +59,7 @@ class Tour:
         lines = str(content["summary"]).splitlines()
         console.print("\n".join(f"  {line}" for line in lines[:show]), markup=False)
         if len(lines) > show:
-            console.print(f"  [dim]({len(lines) - show} more lines)[/]")
+            console.print(f"  [dim]({counted(len(lines) - show, 'more line')})[/]")
         for step in content.get("next_steps", [])[:1]:
             console.print(f"  Next: {step}", markup=False)
         return content

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HarnessError
+from ..text import counted
 from .drafting.dataset_files import COUNTS
 from .tracing import trace
 
@@ -44,14 +45,16 @@ def main(arguments: list[str]) -> int:
         return FAILED
     sys.stdout.flush()
     for definition in written:
-        words = f"{definition.name}: {definition.workloads} workloads of {definition.calls} calls"
+        words = f"{definition.name}: {counted(definition.workloads, 'workload')} of "
+        words += counted(definition.calls, "call")
         if definition.unfinished:
             words += f"; its reference is to be written: {definition.unfinished}"
         sys.stderr.write(f"{words}.\n")
     counts = json.loads(Path(out, COUNTS).read_text("utf-8"))
     for name, said in counts.items():
         if not said["definitions"]:
-            sys.stderr.write(f"{name}: {said['calls']} calls, none written: {_why(said)}.\n")
+            calls = counted(said["calls"], "call")
+            sys.stderr.write(f"{name}: {calls}, none written: {_why(said)}.\n")
     if not counts:
         sys.stderr.write(
             "Nothing was recorded: name a function with --target, of a file that the program "

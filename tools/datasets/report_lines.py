@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..text import one_line
+from ..text import counted, one_line
 from .ranking import LEVELS, AuthorRank, BestTrace, Ranking, SolutionRank, TraceRow, TraceSummary
 
 NONE = "–"
@@ -26,7 +26,7 @@ def total_lines(found: TraceSummary) -> Iterator[str]:
     """How much there is, and between which times."""
     counts = {"definition": found.definitions, "workload": found.workloads}
     counts |= {"solution": found.solutions, "trace": found.total}
-    yield ", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items()) + "."
+    yield ", ".join(counted(n, word) for word, n in counts.items()) + "."
     said = ", ".join(f"{n} {status}" for status, n in sorted(found.statuses.items()))
     yield f"Traces: {said or 'none'}."
     if found.latencies_ms:

@@ -93,7 +93,7 @@ def _slice(
         last = place
     cut = len(shown) < len(found.lines)
     following = found.next_offset if not cut or found.matches else shown[-1][0] + 1
-    fit = f"{counted(found.matches, 'line')} fit; " if found.matches else ""
+    fit = f"{counted(found.matches, 'line')} of the pattern; " if found.matches else ""
     summary = lines(
         f"{kernel.kernel.name} for {code.target}, {form}: {fit}{len(shown)} of {found.total} lines "
         "are here.",

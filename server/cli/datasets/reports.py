@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....tools.errors import RequestError
+from ....tools.text import counted
 from ..commands import SettingsOf, SettingsOptions, command_factory
 from .folder import TakeNames, add_local, named_folders
 
@@ -105,7 +106,8 @@ def _merged(sets: list[TraceSet], out: Path | None) -> str:
         raise RequestError("It is not said where to", remedy="Name a new folder with --out.")
     done = merge(sets, out)
     said = [
-        f"Wrote {done.folder}: {done.definitions} definitions, {done.workloads} workloads, "
+        f"Wrote {done.folder}: {counted(done.definitions, 'definition')}, "
+        f"{counted(done.workloads, 'workload')}, "
         f"{done.solutions} solutions, {done.traces} traces."
     ]
     if done.repeated:

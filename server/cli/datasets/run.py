@@ -212,7 +212,7 @@ def _totals(results: list[JobResult], left_out: Counter[str], *, written: bool) 
     said = [f"{len(results)} run: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}."]
     if written:
         said.append(f"Traces added: {sum(r.traces for r in results)}.")
-    said += [f"No trace of {count} {reason}." for reason, count in left_out.items() if count]
+    said += [f"No trace for {reason}: {count}." for reason, count in left_out.items() if count]
     return said
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ....tools.text import counted
 from ..commands import SettingsOf, SettingsOptions, fitted_to
 from .program_arguments import add_program, program_of
 
@@ -59,7 +60,8 @@ def _extract(arguments: argparse.Namespace) -> int:
 def extracted_text(done: ExtractedOperator) -> str:
     """What was written, and how a kernel of it goes back into the program."""
     lines = [
-        f"Wrote {done.folder}: {done.workloads} workloads of {done.calls} calls. Its reference is "
+        f"Wrote {done.folder}: {counted(done.workloads, 'workload')} of "
+        f"{counted(done.calls, 'call')}. Its reference is "
         f"{MADE_OF[done.reference]}, and gives what the sampled calls gave."
     ]
     if done.others:

@@ -93,14 +93,14 @@ def comparison_text(found: ModelComparison) -> str:
     said = f"A step takes {time_words(found.before_us)} without and {time_words(found.after_us)} "
     lines.append(f"{said}with the kernels, on {place}.")
     low, high = found.predicted_interval
-    predicted = f"predicted by their calls {found.predicted:.3f}x ({low:.3f} to {high:.3f})"
+    predicted = f"predicted by their calls {_times(found.predicted)} ({_times(low, high)})"
     if found.gain is None or found.interval is None:
         lines.append(f"Too few pairs of steps to measure the gain; {predicted}.")
     else:
         agree = "the two agree" if found.agree else "the two do not agree"
         lines.append(
-            f"Measured {found.gain:.3f}x ({found.interval[0]:.3f} to {found.interval[1]:.3f}, "
-            f"{found.pairs} pairs of steps), {predicted}: {agree}."
+            f"Measured {_times(found.gain)} ({_times(*found.interval)}, {found.pairs} pairs of "
+            f"steps), {predicted}: {agree}."
         )
     lines.append(f"Outputs: {_drift_words(found.runs.drift)}; {found.tolerance:g} is allowed.")
     rows = [("target", "calls", "original", "kernel", "saves a step", "missed")]
@@ -117,6 +117,11 @@ def comparison_text(found: ModelComparison) -> str:
     ]
     clock = "host's" if found.host_bound else "device's"
     return "\n".join([*lines, "", *table_lines(rows, 0), f"Times of calls are the {clock}."])
+
+
+def _times(*gains: float) -> str:
+    """How many times as fast, from the least to the greatest, to four digits."""
+    return " to ".join(f"{gain:.4g}x" for gain in gains)
 
 
 def _drift_words(drift: OutputDrift) -> str:

@@ -77,7 +77,8 @@ def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
             *search_lines(search.state, time.time()),
             f"Page: {folder.page}",
             f"Draft of its lessons, for you to check: {draft}",
-            f"Go on: kernel-harness optimize {definition} --resume",
+            f"Go on: kernel-harness optimize {definition} --resume with a higher limit (--rounds, "
+            "--hours, --gpu-seconds, --cost): what was used counts.",
         ]
     )
 

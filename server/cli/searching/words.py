@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ....tools.text import counted
+
 if TYPE_CHECKING:
     from ....tools.agents.records.events import RoundEnded
     from ....tools.agents.records.spending import Spending
@@ -49,7 +51,7 @@ def search_line(state: SearchState) -> str:
     """The search in a line."""
     began, best = state.began, state.best
     said = f"{began.search_id}  {state.options.definition}  {began.agent}"
-    said += f": {len(state.finished)} rounds"
+    said += f": {counted(len(state.finished), 'round')}"
     if best is not None and best.best_us is not None:
         said += f", best {best.best_us:.4g} us"
     return f"{said}, ended" if state.ended else f"{said}, not ended"
@@ -84,7 +86,8 @@ def round_line(ended: RoundEnded) -> str:
     said = f"round {ended.number}: {ended.end}"
     if kept:
         said += f" ({kept})"
-    said += f"; {ended.spent.count} evaluations, {ended.spent.device_seconds:.0f} s of the device"
+    said += f"; {counted(ended.spent.count, 'evaluation')}"
+    said += f", {ended.spent.device_seconds:.0f} s of the device"
     if ended.best_us is not None:
         said += f"; best {ended.best_us:.4g} us"
     return f"{said}; {ended.words}" if ended.words else said
@@ -93,7 +96,7 @@ def round_line(ended: RoundEnded) -> str:
 def _asked(state: SearchState) -> str:
     options = state.options
     limits = [
-        f"{options.rounds} rounds" if options.rounds else "",
+        counted(options.rounds, "round") if options.rounds else "",
         f"{options.hours:g} h" if options.hours else "",
         f"{options.device_seconds:g} s of the device" if options.device_seconds else "",
         f"${options.cost_usd:g}" if options.cost_usd else "",
@@ -145,7 +148,8 @@ def _rates(state: SearchState) -> str:
     outcomes = Counter(outcome for ended in finished for outcome in ended.outcomes)
     kept = sum(outcomes.values())
     faults = Counter(str(ended.end) for ended in finished if ended.end != "kept")
-    said = f"Of {kept} candidates {kept - outcomes['failed']} right, {outcomes['faster']} faster."
+    right, faster = kept - outcomes["failed"], outcomes["faster"]
+    said = f"{counted(kept, 'candidate')}: {right} right, {faster} faster."
     if faults:
         said += " Rounds without one: " + ", ".join(f"{n} {end}" for end, n in faults.items()) + "."
     return said

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....tools.errors import HarnessError
+from ....tools.text import counted
 from ..commands import SettingsOf, SettingsOptions, command_factory
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _said(exported: ExportedDataset) -> list[str]:
     said = [f"Wrote {exported.folder}: {exported.count_words}."]
     if exported.gpu:
         said.append(f"All traces are of {exported.gpu}.")
-    said += [f"Left out: {count} {reason}." for reason, count in exported.left_out.items()]
+    said += [f"Left out: {reason}: {count}." for reason, count in exported.left_out.items()]
     return [*said, f"{exported.folder / 'README.md'} says what speed-ups are over."]
 
 
@@ -115,7 +116,7 @@ def _extract(harness: Harness, arguments: argparse.Namespace) -> Any:
     solution = read_solution_file(path) if named else _solution(harness, arguments.candidate)
     folder = extract_solution(solution, arguments.out)
     return (
-        f"Wrote {folder}: {len(solution.sources)} sources of {solution.name}, "
+        f"Wrote {folder}: {counted(len(solution.sources), 'source')} of {solution.name}, "
         f"{solution.spec.entry_point}, for {solution.definition}."
     )
 

@@ -81,7 +81,7 @@ async def test_a_slice_is_shown_and_what_is_not_there_is_refused(
         none = await refused(client, "show_code", **given, around="STG")
         form = await refused(client, "show_code", **given, form="ttir")
         kernel = await refused(client, "show_code", **given, kernel="nothing")
-    assert "2 lines fit" in sass["summary"] and "// kernel.py:12" in sass["summary"]
+    assert "2 lines of the pattern" in sass["summary"] and "// kernel.py:12" in sass["summary"]
     assert ".visible .entry step" in ptx["summary"] and "next_offset" not in ptx
     assert "No line of" in none and "has no ttir" in form and "Nearest: step" in kernel
     assert len(asked) == 1, "the same code is compiled once"

@@ -208,7 +208,7 @@ def test_a_program_is_run_as_it_is(layers, tmp_path):
     )
     assert ran.returncode == 5, ran.stderr
     assert ran.stdout == "__main__ ['--deep']\n"
-    assert "traced_layers_gather: 1 workloads of 1 calls." in ran.stderr
+    assert "traced_layers_gather: 1 workload of 1 call." in ran.stderr
 
 
 def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path):
@@ -222,5 +222,5 @@ def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path):
         [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert "traced_layers.odd: 1 calls, none written: sizes is a set (1).\n" in ran.stderr
+    assert "traced_layers.odd: 1 call, none written: sizes is a set (1).\n" in ran.stderr
     assert "traced_layers.gather: 0 calls, none written: it was not called" in ran.stderr

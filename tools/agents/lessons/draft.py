@@ -29,8 +29,8 @@ def lesson_draft(archive: Archive, definition: str) -> str:
     states = searches_of(archive, definition)
     parts = [
         f"# {definition}: what was found (draft)",
-        f"From {len(nodes)} candidates and {len(states)} unattended searches. For a person to "
-        "check, shorten and move into the operator's skill page; ids name the evidence "
+        f"Candidates: {len(nodes)}; unattended searches: {len(states)}. For a person to check, "
+        "shorten and move into the operator's skill page; ids name the evidence "
         "(`kernel-harness show ID`).",
         _section("The way to the best", _lineage(archive, nodes)),
         _section("What gained, by technique", _techniques(nodes, faster=True)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ...text import counted
 from .events import (
     LessonsSummarised,
     RoundBegan,
@@ -107,9 +108,9 @@ class SearchState:
         """Why no further round may begin; empty while one may."""
         options, spent, best = self.options, self.spent, self.best
         if options.rounds is not None and len(self.rounds) >= options.rounds:
-            return f"{options.rounds} rounds were asked for"
+            return f"the limit of {counted(options.rounds, 'round')} is reached"
         if options.hours is not None and self.seconds_at(now) >= 3600 * options.hours:
-            return f"{options.hours:g} hours were asked for"
+            return f"the limit of {options.hours:g} h is reached"
         if options.device_seconds is not None and spent.device_seconds >= options.device_seconds:
             used, limit = spent.device_seconds, options.device_seconds
             return f"{used:.0f} of {limit:.0f} s of the device are used"

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...text import counted
 from ...workloads.solution_folder import read_candidate_file, read_solution
 from ..round_facts import RoundFacts
 from .mcp_session import ToolRefusal
@@ -141,7 +142,7 @@ class TuningRound:
         if not kept:
             await self._nothing_gained(lesson)
         put = max(gains.values(), default=0.0) < LITTLE_GAIN and await self._dispatched()
-        said = f"{len(self.tried)} variants raced, {len(kept) or 'none'} kept"
+        said = f"{counted(len(self.tried), 'variant')} raced, {len(kept) or 'none'} kept"
         return f"{said}, and a dispatch between record holders." if put else f"{said}."
 
     async def _kept(
@@ -223,7 +224,8 @@ class TuningRound:
             await self._archive(*right[0], lesson)
         else:
             await self._nothing_gained(lesson)
-        return f"{len(self.tried)} variants judged without a GPU: {len(right)} right, none timed."
+        judged = counted(len(self.tried), "variant")
+        return f"{judged} judged without a GPU: {len(right)} right, none timed."
 
 
 def gains_over(times: Mapping[str, Mapping[str, float]], control: str) -> dict[str, float]:

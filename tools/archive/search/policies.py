@@ -40,11 +40,16 @@ def _epsilon_greedy(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:
     roll, epsilon = rng.random(), tree.rules.epsilon
     if roll >= epsilon:
         (best,) = tree.best(1)
-        return best, f"exploits (drew {roll:.2f} ≥ ε {epsilon}): the best, {tree.describe(best)}"
+        return best, f"the best ({_drawn(roll, epsilon)}): {tree.describe(best)}"
     leaves = tree.open_leaves
     found = rng.choice(leaves or tree.open)
-    kind = "leaf" if leaves else "node, for no leaf is open"
-    return found, f"explores (drew {roll:.2f} < ε {epsilon}): a {kind}, {tree.describe(found)}"
+    kind = "candidate without children" if leaves else "candidate, for all have children"
+    why = f"explores: a {kind} ({_drawn(roll, epsilon)}): {tree.describe(found)}"
+    return found, why
+
+
+def _drawn(roll: float, epsilon: float) -> str:
+    return f"drew {roll:.2f}, below {epsilon:g} it tries another"
 
 
 def _best_first(tree: Tree, rng: random.Random) -> tuple[TreeNode, str]:

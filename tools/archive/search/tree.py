@@ -101,7 +101,8 @@ class Tree:
         if node.latency_us is not None:
             time = f"{node.latency_us:.4g} us" + (" claimed" if node.claimed else "")
         failed = sum(child.failed for child in born)
-        return f"{time}, {len(born)} children" + (f", {failed} failed" if failed else "")
+        children = f"{len(born)} child{'' if len(born) == 1 else 'ren'}"
+        return f"{time}, {children}" + (f", {failed} of them failed" if failed else "")
 
 
 def grow(nodes: Sequence[TreeNode], rules: SearchRules | None = None) -> Tree:

@@ -19,7 +19,7 @@ from ...errors import ArchiveError
 from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status, WorkloadResult
 from ...schema.measurement import Decision, Objective, TimeSource
 from ...signing.keyring import Trust, Verification
-from ...text import one_line
+from ...text import counted, one_line
 
 
 class CandidateStatus(StrEnum):
@@ -297,7 +297,7 @@ def _outcome(
         # Records in which PASSED was said of a part of the workloads are of an earlier version.
         return (
             CandidateStatus.UNTIMED,
-            f"passed, {left} workloads not run" if left else "passed, not timed",
+            f"passed, {counted(left, 'workload')} not run" if left else "passed, not timed",
         )
     hardware, operator = gpu_name(evaluation), evaluation.definition
     timed = [

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import DatasetError, unknown_name
+from ...text import counted
 from ..trace_set import TraceSet
 from .rules import (
     RuleFinding,
@@ -184,16 +185,13 @@ def report_lines(report: ValidationReport) -> Iterator[str]:
             yield f"{name or 'of no definition'}: {report.status_of(name)}"
             yield from (f"  {finding.words}" for finding in own)
     states = [report.status_of(name) for name in report.definitions]
-    counts = ", ".join(f"{states.count(s)} {s}" for s in ("passed", "warning", "error"))
+    passed, warned, wrong = (states.count(state) for state in ("passed", "warning", "error"))
     warnings = len(report.findings) - report.errors
     yield (
-        f"{_count(len(states), 'definition')}: {counts}. {_count(report.errors, 'error')}, "
-        f"{_count(warnings, 'warning')}; looked at: {', '.join(report.categories)}."
+        f"{counted(len(states), 'definition')}: {passed} without findings, {warned} with warnings "
+        f"alone, {wrong} with errors. {counted(report.errors, 'error')} and "
+        f"{counted(warnings, 'warning')} in all. Looked at: {', '.join(report.categories)}."
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _placed(category: Category, finding: RuleFinding) -> ValidationFinding:

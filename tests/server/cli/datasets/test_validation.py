@@ -36,7 +36,7 @@ def test_findings_are_text_and_the_status_says_whether_there_are_errors(folder, 
     assert "double: error" in printed
     assert "error  solution  solutions/ann/scale/double/cut.json: main.py is no Python" in printed
     assert "warning  baseline  definitions/scale/double.json" in printed
-    assert "1 error, 1 warning;" in printed
+    assert "1 error and 1 warning in all" in printed
     assert "0 errors" in said(capsys, "traces", "--checks", "layout", "workload", status=0)
     assert "0 errors" in said(capsys, "--checks", "layout", "workload", "traces", status=0)
 

@@ -67,7 +67,9 @@ def test_a_search_is_run_shown_and_gone_on_with(folders: Path, capsys):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert "round 1: nothing" in run.stdout and "Ended: 1 rounds were asked for." in run.stdout
+    assert "round 1: nothing" in run.stdout
+    assert "Ended: the limit of 1 round is reached." in run.stdout
+    assert "--resume with a higher limit (--rounds, --hours" in run.stdout
     assert cli.run(["optimize", "status"]) == 0
     said = capsys.readouterr().out
     assert "Rounds: 1 of 1" in said and "It runs now" not in said
@@ -77,7 +79,7 @@ def test_a_search_is_run_shown_and_gone_on_with(folders: Path, capsys):
     assert cli.run(["optimize", "stop"]) == 0
     assert "does not run" in capsys.readouterr().out
     (draft,) = folders.glob("data/searches/*/lessons.md")
-    assert "1 unattended searches" in draft.read_text()
+    assert "unattended searches: 1." in draft.read_text()
     (page,) = folders.glob("data/searches/*/index.html")
     text = page.read_text()
     assert "http-equiv" not in text and "round" in text and "<script" not in text

@@ -64,7 +64,7 @@ def test_lines_say_how_far_what_was_found_and_what_it_cost():
     assert "Rounds: 3 of 9 in 5.2 min, 1 under way." in said
     assert "4 us, first in round 3; 3x the start (12 us)" in said
     assert "3 sample; 62 s of the device" in said and "$0.75" in said
-    assert "Of 2 candidates 2 right, 2 faster. Rounds without one: 1 out of time." in said
+    assert "2 candidates: 2 right, 2 faster. Rounds without one: 1 out of time." in said
     assert "round 4: claude as code, 1.0 min, from the start" in said
 
 

@@ -75,7 +75,7 @@ def test_the_status_names_the_other_searches(data: Path, capsys: pytest.CaptureF
         "s20260102-000000-bbbbbb",
         "s20260101-000000-aaaaaa",
     ]
-    assert others[1].endswith("claude: 1 rounds, best 5 us, not ended")
+    assert others[1].endswith("claude: 1 round, best 5 us, not ended")
 
 
 def test_a_comparison_is_by_what_is_asked_for_and_drawn(
@@ -94,7 +94,7 @@ def test_a_draft_is_written_to_a_file(data: Path, capsys: pytest.CaptureFixture[
     out = data / "draft.md"
     assert cli.run(["lessons", "rmsnorm", "--out", str(out)]) == 0
     assert "Check each line" in capsys.readouterr().out
-    assert "3 unattended searches" in out.read_text()
+    assert "unattended searches: 3." in out.read_text()
 
 
 def test_a_report_tells_of_searches(data: Path, capsys: pytest.CaptureFixture[str]):

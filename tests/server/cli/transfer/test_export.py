@@ -68,7 +68,7 @@ def test_extract_and_pack_go_from_a_file_to_a_folder_and_back(
     folder.workloads(1)
     given = folder.solution("mine", "ann")
     assert cli.run(["extract", f"traces/{given}", "--out", "mine"]) == 0
-    assert "1 sources of mine, main.py::run, for double" in capsys.readouterr().out
+    assert "1 source of mine, main.py::run, for double" in capsys.readouterr().out
     assert cli.run(["pack", "mine", "--out", "mine.json", "--author", "ann"]) == 0
     assert capsys.readouterr().out.startswith("Packed mine for double into mine.json")
     packed = json.loads(Path("mine.json").read_text("utf-8"))

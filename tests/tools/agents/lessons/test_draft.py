@@ -37,4 +37,4 @@ async def test_a_draft_names_the_way_to_the_best_failures_and_what_was_told(
 
 
 async def test_an_operator_without_a_search_has_an_empty_draft(device: ScriptedHarness) -> None:
-    assert "From 0 candidates and 0 unattended searches" in lesson_draft(device.archive, DEFINITION)
+    assert "Candidates: 0; unattended searches: 0." in lesson_draft(device.archive, DEFINITION)

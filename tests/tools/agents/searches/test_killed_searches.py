@@ -69,7 +69,7 @@ def held_to_what_was_promised(data: Path, kernels: Path, rounds: int) -> SearchS
     harness, ledger, state = read(data, kernels)
     assert sorted(state.rounds) == list(range(1, rounds + 1)), "rounds are lost, or too many"
     assert not state.under_way and state.ended is not None
-    assert state.ended.reason == f"{rounds} rounds were asked for"
+    assert state.ended.reason == f"the limit of {rounds} rounds is reached"
     identity = state.began.search_id
     listed = Counter(name for ended in state.finished for name in ended.candidates)
     ours = [n for n in harness.archive.iter(DEFINITION) if n.session.startswith(f"{identity}/")]

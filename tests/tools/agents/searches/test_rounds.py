@@ -69,7 +69,7 @@ async def test_an_agent_that_misbehaves_costs_a_round_and_no_more(
     assert ended.best == search.state.start.candidate, "it was believed"
     if end is RoundEnd.KEPT:
         assert ended.outcomes == ["failed"]
-    assert search.state.ended.reason == "1 rounds were asked for"
+    assert search.state.ended.reason == "the limit of 1 round is reached"
 
 
 async def test_an_agent_that_hangs_is_ended_with_all_that_it_started(
@@ -166,7 +166,7 @@ async def test_an_agent_is_told_what_is_left_of_the_money_and_ended_with_the_hou
     assert search.parts.cost_left == pytest.approx(0.4)
     search = await searched(device, stub("hang"), tmp_path, rounds=None, hours=4 / 3600)
     assert [ended.end for ended in search.state.finished] == [RoundEnd.OUT_OF_TIME]
-    assert search.state.ended.reason.endswith("hours were asked for")
+    assert search.state.ended.reason.endswith("h is reached")
 
 
 @pytest.mark.parametrize(

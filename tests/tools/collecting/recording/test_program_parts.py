@@ -135,6 +135,6 @@ def test_a_program_is_run_without_targets(tmp_path):
         [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert "traced_parts_waited: 1 workloads of 1 calls." in ran.stderr
+    assert "traced_parts_waited: 1 workload of 1 call." in ran.stderr
     counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
     assert "traced_parts.outer" not in counts

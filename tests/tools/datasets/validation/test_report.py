@@ -274,7 +274,7 @@ def test_a_report_is_text_and_json_that_reads_back(sound, tmp_path: Path) -> Non
     report = looked_at(sound)
     lines = list(report_lines(report))
     assert lines[0] == "other: warning"
-    assert "2 definitions: 1 passed, 1 warning, 0 error." in lines[-1]
+    assert "1 without findings, 1 with warnings alone, 0 with errors. 0 errors and" in lines[-1]
     path = tmp_path / "report.json"
     path.write_text(report.model_dump_json())
     assert read_report(path) == report
