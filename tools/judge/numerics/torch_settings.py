@@ -25,6 +25,18 @@ def _attribute(owner: Any, name: str) -> _Setting:
     return _Setting(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
 
 
+def _autocast(device: str) -> _Setting:
+    return _Setting(
+        lambda: torch.is_autocast_enabled(device),
+        lambda value: torch.set_autocast_enabled(device, value),
+    )
+
+
+def _flushes_denormals() -> bool:
+    """Whether operations of this thread on the CPU take the smallest numbers for zero."""
+    return not torch.full((), 1e-39, dtype=torch.float32, device="cpu").mul(1).item()
+
+
 _MATMUL, _CUDNN, _SDP = torch.backends.cuda.matmul, torch.backends.cudnn, torch.backends.cuda
 SETTINGS: Sequence[_Setting] = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype),
@@ -39,12 +51,20 @@ SETTINGS: Sequence[_Setting] = (
     _attribute(_CUDNN, "allow_tf32"),
     _attribute(_MATMUL, "allow_fp16_reduced_precision_reduction"),
     _attribute(_MATMUL, "allow_bf16_reduced_precision_reduction"),
+    _attribute(_MATMUL, "allow_fp16_accumulation"),
     _attribute(_CUDNN, "enabled"),
     _attribute(_CUDNN, "benchmark"),
     _attribute(_CUDNN, "deterministic"),
     _Setting(_SDP.flash_sdp_enabled, _SDP.enable_flash_sdp),
     _Setting(_SDP.mem_efficient_sdp_enabled, _SDP.enable_mem_efficient_sdp),
     _Setting(_SDP.math_sdp_enabled, _SDP.enable_math_sdp),
+    _Setting(_SDP.cudnn_sdp_enabled, _SDP.enable_cudnn_sdp),
+    _Setting(_SDP.fp16_bf16_reduction_math_sdp_allowed, _SDP.allow_fp16_bf16_reduction_math_sdp),
+    _autocast("cuda"),
+    _autocast("cpu"),
+    _attribute(torch.backends.mkldnn, "enabled"),
+    _Setting(_flushes_denormals, torch.set_flush_denormal),
+    _attribute(torch.utils.deterministic, "fill_uninitialized_memory"),
     _Setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
     _Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     _Setting(torch.get_num_threads, torch.set_num_threads),

@@ -24,6 +24,12 @@ CHANGES = {
     "TF32 of convolutions": lambda: setattr(CUDNN, "allow_tf32", True),
     "determinism": lambda: torch.use_deterministic_algorithms(True),
     "flash attention": lambda: torch.backends.cuda.enable_flash_sdp(False),
+    "cuDNN's attention": lambda: torch.backends.cuda.enable_cudnn_sdp(False),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
+    "autocast on a GPU": lambda: torch.set_autocast_enabled("cuda", True),
+    "sums of halves": lambda: setattr(MATMUL, "allow_fp16_accumulation", True),
+    "the smallest numbers": lambda: torch.set_flush_denormal(True),
+    "oneDNN": lambda: setattr(torch.backends.mkldnn, "enabled", False),
 }
 
 
@@ -38,7 +44,17 @@ def as_in_the_judge() -> Iterator[None]:
 
 
 def now() -> list[object]:
-    return [setting.read() for setting in SETTINGS]
+    """What is set, and what follows from it, read by other ways than those that set it back."""
+    values = torch.full((4, 4), 1 / 3)
+    return [
+        *(setting.read() for setting in SETTINGS),
+        (values @ values).dtype,
+        (torch.full((), 1e-39) * 1).item(),
+        torch.is_autocast_enabled("cuda"),
+        torch.backends.cuda.cudnn_sdp_enabled(),
+        MATMUL.allow_fp16_accumulation,
+        torch.backends.mkldnn.enabled,  # pyright: ignore[reportAttributeAccessIssue]
+    ]
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
