@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,5 +63,6 @@ async def run_in_group(
     if status:
         raise RequestError(
             f"The program ended with status {status}. Its last words: {last}",
-            remedy="kernel-harness must be installed for that Python.",
+            remedy="kernel-harness must be installed for that Python, as it is for "
+            f"{sys.executable}.",
         )

@@ -10,7 +10,7 @@ A FlashInfer-Trace file belongs to the definition that it names. No tensor is re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from ..schema.flashinfer_trace import (
 )
 from .dataset_problem import DatasetProblem, fault_of, with_reference
 from .operators import Operator, read_json_object
-from .policy import Policy, default_policy, read_policy, sampling_faults, unknown_workloads
+from .policy import Policy, default_policy, policy_faults, read_policy, unknown_workloads
 
 LFS_MARK = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -96,13 +96,7 @@ class Dataset:
         short = name.strip().strip("/").strip()
         if short in self.operators:
             return self.operators[short]
-        for problem in self.problems:
-            if short == problem.definition:
-                raise DatasetError(
-                    f"Definition {short!r} cannot be used: {problem.field or problem.message}",
-                    where=str(problem),
-                    remedy="Correct that file; no change to the candidate helps.",
-                )
+        self._refuse_unusable(short, str.__eq__)
         known = list(self.operators)
         lowered = short.lower()
         for fits in (str.startswith, str.__contains__, _has_parts):
@@ -114,7 +108,18 @@ class Dataset:
                     f"Definition {name!r} is ambiguous",
                     remedy=f"Say which: {', '.join(matches[:8])}.",
                 )
+        self._refuse_unusable(short, str.startswith)
         raise unknown_name("definition", short, known, remedy="list_workloads names them all.")
+
+    def _refuse_unusable(self, short: str, fits: Callable[[str, str], bool]) -> None:
+        """Refuses a definition that is there and cannot be read, by its first problem."""
+        unread = [one for one in self.problems if one.definition not in self.operators]
+        for problem in unread:
+            if short and fits(problem.definition, short):
+                what = f"Definition {problem.definition!r} cannot be used: "
+                what += problem.field or problem.message
+                remedy = "Correct that file; no change to the candidate helps."
+                raise DatasetError(what, where=str(problem), remedy=remedy)
 
 
 def _has_parts(name: str, short: str) -> bool:
@@ -342,14 +347,7 @@ class _Reader:
         except HarnessError as error:
             self._problem(path, None, "", error.what)
             return Policy()
-        scalars = [n for n, spec in definition.inputs.items() if spec.shape is None]
-        for name in policy.axes.keys() - set(definition.var_axes):
-            known = ", ".join(definition.var_axes)
-            self._problem(path, None, f"axes.{name}", f"no such var axis; there are: {known}")
-        for name in policy.scalars.keys() - set(scalars):
-            known = ", ".join(scalars) or "none"
-            self._problem(path, None, f"scalars.{name}", f"no such scalar; there are: {known}")
-        for place, words in sampling_faults(definition, policy):
+        for place, words in policy_faults(definition, policy, path.parent):
             self._problem(path, None, place, words)
         return policy
 

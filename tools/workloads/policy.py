@@ -280,7 +280,7 @@ def sampled_outputs(definition: Definition, policy: Policy) -> dict[str, Sampled
     return {drawn[0]: Sampled(probabilities="probs", top_k=top_k, top_p=top_p)}
 
 
-def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, str]]:
+def _sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, str]]:
     """Place and words of what a policy says of samples and the definition does not have."""
     found: list[tuple[str, str]] = []
     integers = [n for n, s in definition.inputs.items() if s.shape is None and "int" in s.dtype]
@@ -299,6 +299,42 @@ def sampling_faults(definition: Definition, policy: Policy) -> list[tuple[str, s
             words = f"no scalar integer input: {', '.join(unknown)}"
             found.append((f"sampled.{output}.seeds", words))
     return found
+
+
+def policy_faults(definition: Definition, policy: Policy, folder: Path) -> list[tuple[str, str]]:
+    """Place and words of all that a policy says of what the operator's folder does not have."""
+    return [
+        *_unknown_parts(definition, policy),
+        *_unknown_baselines(policy, folder),
+        *_sampling_faults(definition, policy),
+    ]
+
+
+def _unknown_parts(definition: Definition, policy: Policy) -> list[tuple[str, str]]:
+    """Place and words of what a policy says of axes, scalars and outputs that there are not."""
+    scalars = [name for name, spec in definition.inputs.items() if spec.shape is None]
+    outputs = [*definition.outputs]
+    named = [
+        ("axes", policy.axes, definition.var_axes, "var axis"),
+        ("scalars", policy.scalars, scalars, "scalar"),
+        ("strict", policy.strict, outputs, "output"),
+    ]
+    return [
+        (f"{key}.{name}", f"no such {what}; there are: {', '.join(known) or 'none'}")
+        for key, given, known, what in named
+        for name in given
+        if name not in known
+    ]
+
+
+def _unknown_baselines(policy: Policy, folder: Path) -> list[tuple[str, str]]:
+    """Place and words of baselines that no folder of the operator holds."""
+    named = [("baseline", policy.baseline), ("cpu_baseline", policy.cpu_baseline)]
+    return [
+        (key, f"no folder {name!r} in solutions/ or peers/, so that nothing is compared with it")
+        for key, name in named
+        if name and not any((folder / place / name).is_dir() for place in ("solutions", "peers"))
+    ]
 
 
 def unknown_workloads(policy: Policy, uuids: Sequence[str]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ def test_an_operators_folder_is_read_whole(write_operator: Write) -> None:
         structure__json='{"w-a": {"seq_lens": [1]}}',
         published__json='{"source": "a paper", "device": "B200", "latency_us": {"w-a": 2.5}}',
     )
+    (kernels / "scale_rows" / "solutions" / "first").mkdir(parents=True)
     dataset = Dataset.load(kernels)
     operator = dataset.operators["scale_rows"]
     assert dataset.problems == ()
@@ -336,6 +337,25 @@ def test_a_definition_that_cannot_be_used_is_told_with_its_file_and_field(
         dataset.operator("scale")
     assert caught.value.where.startswith(f"{file}: reference: ")
     assert dataset.operator("rescale").definition.name == "rescale"
+
+
+def test_a_definition_that_cannot_be_used_is_told_by_a_beginning_of_its_name_too(
+    write_operator: Write,
+) -> None:
+    kernels = write_operator("double_rows")
+    file = write_operator("scale_rows") / "scale_rows" / "definition.json"
+    file.write_text(file.read_text().replace('"axes"', '"axis"'))
+    with pytest.raises(DatasetError, match="'scale_rows' cannot be used: axes"):
+        Dataset.load(kernels).operator("scale")
+
+
+def test_what_a_policy_says_of_outputs_and_baselines_that_there_are_not_is_a_problem(
+    write_operator: Write,
+) -> None:
+    kernels = write_operator(policy__toml='baseline = "eagr"\n[strict.outt]\nrms_factor = 2.0\n')
+    found = [f"{one.field}: {one.message}" for one in Dataset.load(kernels).problems]
+    assert [words.partition(":")[0] for words in found] == ["strict.outt", "baseline"]
+    assert "no such output; there are: " in found[0] and "no folder 'eagr'" in found[1]
 
 
 @pytest.mark.parametrize("inputs", [{}, {"scale": {"type": "random"}}])
