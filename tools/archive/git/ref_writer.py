@@ -60,9 +60,9 @@ class RefWriter:
         assert process.stdin and process.stdout and process.stderr
         answered = False
         try:
-            process.stdin.write(script)
-            process.stdin.flush()
-            answered = _done(process, time.monotonic() + self._deadline_s)
+            due = time.monotonic() + self._deadline_s
+            _tell(process, script, due)
+            answered = _done(process, due)
             return None if answered else _last_words(process)
         except BrokenPipeError:
             return _last_words(process)
@@ -76,6 +76,22 @@ class RefWriter:
         process, self._process = self._process, None
         if process is not None:
             end_process(process)
+
+
+def _tell(process: subprocess.Popen[bytes], script: bytes, due: float) -> None:
+    """Writes the changes, in pieces that a pipe which takes any takes whole.
+
+    Raises:
+        TimeoutError: when git has not read them until it was due.
+        BrokenPipeError: when it ended.
+    """
+    assert process.stdin is not None
+    poll = select.poll()
+    poll.register(process.stdin, select.POLLOUT)
+    for start in range(0, len(script), select.PIPE_BUF):
+        if not poll.poll(max(due - time.monotonic(), 0.0) * 1_000):
+            raise TimeoutError
+        os.write(process.stdin.fileno(), script[start : start + select.PIPE_BUF])
 
 
 def _done(process: subprocess.Popen[bytes], due: float) -> bool:

@@ -89,7 +89,9 @@ def test_what_others_do_to_refs_meanwhile_is_seen(repository, writers):
     assert repository.refs("refs/trials") == {"refs/trials/a": first, "refs/trials/b/c": other}
 
 
-def test_git_that_does_not_answer_is_stopped_in_time(repository, monkeypatch):
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("changes", [1, 2_000])
+def test_git_that_does_not_answer_is_stopped_in_time(repository, monkeypatch, changes):
     def start(command, arguments, stdin, variables=None):
         pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(["sleep", "60"], **pipes)
@@ -97,7 +99,7 @@ def test_git_that_does_not_answer_is_stopped_in_time(repository, monkeypatch):
     monkeypatch.setattr(repository, "start", start)
     writer = RefWriter(repository, deadline_s=0.2)
     with pytest.raises(ArchiveError, match=r"had not ended after 0\.2 s"):
-        writer.change(["create refs/trials/a " + "1" * 40])
+        writer.change(["create refs/trials/a " + "1" * 40] * changes)  # a pipe holds 64 KiB
 
 
 def spoil(repository):
@@ -142,3 +144,12 @@ def test_a_ref_whose_name_is_no_text_can_be_removed(repository):
     assert repository.refs("refs/trials") == {name: oid}
     repository.delete_refs({name: oid})
     assert repository.refs("refs/trials") == {}
+
+
+def test_more_changes_than_a_pipe_holds_are_made_at_once(repository, writers):
+    oid = commit(repository, "it")
+    held = {f"refs/trials/{n:04}": oid for n in range(900)}
+    repository.update_refs([RefUpdate(ref, oid) for ref in held])
+    assert repository.refs("refs/trials") == held
+    repository.delete_refs(held)
+    assert repository.refs("refs/trials") == {} and len(writers) == 1
