@@ -313,7 +313,8 @@ class EvaluationService:
 
         def signed() -> Evaluation:
             kept = self._keep(self._keys.signed(with_operator(evaluation, judged_by)))
-            self.latencies.note(kept)
+            with contextlib.suppress(OSError):  # the record is on disk, and is what counts
+                self.latencies.note(kept)
             return kept
 
         return await written(signed)

@@ -290,6 +290,16 @@ def test_a_verdict_that_is_being_written_at_an_end_is_kept(service, operator, mo
     assert service.records.get(identity).status is Status.PASSED
 
 
+def test_a_verdict_is_told_where_its_latencies_cannot_be_noted(service, operator, monkeypatch):
+    def full(evaluation):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(service.latencies, "note", full)
+    found = asyncio.run(judged(service, operator, named("fine")))
+    assert found.status is Status.PASSED
+    assert service.records.get(found.evaluation_id) == found
+
+
 def test_progress_never_goes_back(service, operator):
     seen = []
 
