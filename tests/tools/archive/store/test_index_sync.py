@@ -42,6 +42,9 @@ def test_commits_of_an_earlier_version_give_the_same_rows_and_are_marked(opened_
         assert {row[-1].pop(name) for name in ("plan", "client", "model", "session")} == {""}
         assert row[-1].pop("trust") == "before signing"
         assert row[-1].pop("trust_words") == "recorded here before records were signed"
+    for row in expected["candidates"]:
+        words = row[-1]["outcome_words"]
+        row[-1]["outcome_words"] = words.replace("1 workloads not run", "1 workload not run")
     assert rows == expected
 
 
