@@ -135,7 +135,7 @@ def _lost_operators(reference: str) -> list[str]:
     every = foreign_operators(reference)
     if not every:
         return []
-    alone = [sys.executable, "-c", "\n".join([reference, *every])]
+    alone = [sys.executable, "-P", "-c", "\n".join([reference, *every])]
     ran = subprocess.run(alone, capture_output=True, check=False)
     return every if ran.returncode else []
 

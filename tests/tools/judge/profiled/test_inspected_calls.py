@@ -104,7 +104,8 @@ def test_a_call_that_fails_is_a_fault_in_words(judge, tmp_path, source, words):
 @pytest.mark.process
 def test_an_unknown_family_names_those_that_there_are(judge, tmp_path):
     found = inspected(judge, asked(tmp_path, family="nowhere"))
-    assert found.fault is not None and "Its families are" in found.fault
+    assert found.not_made is not None and "Its families are" in found.not_made
+    assert found.fault is None, "the candidate is not to blame"
 
 
 def rows_of(ours: dict[str, Any], theirs: dict[str, Any], **pairs: str) -> dict[str, Any]:
