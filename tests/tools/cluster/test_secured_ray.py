@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 from .test_ray import Nodes, nodes
 
-pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(300)]
 __all__ = ["nodes"]
 
