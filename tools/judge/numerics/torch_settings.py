@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+CPU = torch.device("cpu")
 UNREADABLE = object()
 """Where two ways of setting one thing contradict one another, torch refuses to say what is set."""
 
@@ -68,18 +69,17 @@ SETTINGS: Sequence[_Setting] = (
     _Setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
     _Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     _Setting(torch.get_num_threads, torch.set_num_threads),
-    _Setting(torch.get_default_device, torch.set_default_device),
 )
 
 
 @contextlib.contextmanager
 def settings_kept(dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Runs what is inside, and sets everything of `SETTINGS` as it was before.
+    """Runs what is inside, and sets everything of `SETTINGS` and the default device as before.
 
     Args:
         dtype: the default one inside, where another is meant.
     """
-    before = [_read(setting) for setting in SETTINGS]
+    before, device = [_read(setting) for setting in SETTINGS], torch.get_default_device()
     try:
         if dtype is not None:
             torch.set_default_dtype(dtype)
@@ -89,6 +89,8 @@ def settings_kept(dtype: torch.dtype | None = None) -> Iterator[None]:
             for setting, value in zip(SETTINGS, before, strict=True):
                 if value is not UNREADABLE and _read(setting) != value:
                     setting.write(value)
+        # A device that is set, the CPU too, is a mode through which every later call of torch goes.
+        torch.set_default_device(None if device == CPU else device)
 
 
 def _read(setting: _Setting) -> Any:

@@ -15,6 +15,7 @@ CUDNN: Any = torch.backends.cudnn
 CHANGES = {
     "dtype": lambda: torch.set_default_dtype(torch.float64),
     "device": lambda: torch.set_default_device("meta"),
+    "the device that is the default": lambda: torch.set_default_device("cpu"),
     "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "gradients": lambda: torch.set_grad_enabled(not torch.is_grad_enabled()),
     "precision": lambda: torch.set_float32_matmul_precision("medium"),
@@ -48,6 +49,8 @@ def now() -> list[object]:
     values = torch.full((4, 4), 1 / 3)
     return [
         *(setting.read() for setting in SETTINGS),
+        torch.get_default_device(),
+        torch.overrides.has_torch_function((values,)),
         (values @ values).dtype,
         (torch.full((), 1e-39) * 1).item(),
         torch.is_autocast_enabled("cuda"),
