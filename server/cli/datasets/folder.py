@@ -30,24 +30,20 @@ class TakeNames(argparse.Action):
     ) -> None:
         """Takes the words that follow the option."""
         given = [values] if isinstance(values, str) else list(values or ())
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *given])
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *self.names_in(given)])
         namespace.last_names = self.dest
+
+    def names_in(self, words: Sequence[Any]) -> Sequence[Any]:
+        """The names that the words are."""
+        return words
 
 
 class TakeListedNames(TakeNames):
     """Takes names as TakeNames does, and those of one word between commas, as in a,b."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        """Takes the words that follow the option."""
-        given = [values] if isinstance(values, str) else list(values or ())
-        names = [name for word in given for name in str(word).split(",") if name]
-        super().__call__(parser, namespace, names, option_string)
+    def names_in(self, words: Sequence[Any]) -> Sequence[Any]:
+        """The names that the words are, or hold."""
+        return [name for word in words for name in str(word).split(",") if name]
 
 
 def add_local(parser: argparse.ArgumentParser, *names: str) -> None:
