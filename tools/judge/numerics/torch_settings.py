@@ -79,7 +79,8 @@ def settings_kept(dtype: torch.dtype | None = None) -> Iterator[None]:
     Args:
         dtype: the default one inside, where another is meant.
     """
-    before, device = [_read(setting) for setting in SETTINGS], torch.get_default_device()
+    # What is made without a device tells the default one sooner than torch's own function does.
+    before, device = [_read(setting) for setting in SETTINGS], torch.empty(0).device
     try:
         if dtype is not None:
             torch.set_default_dtype(dtype)
