@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 IDLE_S = 900.0
 """After this long without a request, prewarmed processes end and free the device's memory."""
+SOON_S = 0.5
+"""A trial that comes so soon after another is likely to be followed by one as soon."""
 
 
 def main(arguments: list[str]) -> int:
@@ -194,8 +196,9 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
 
     unanswered = None
     while True:
+        since = time.monotonic()
         message = unanswered or inbox.next(IDLE_S)
-        unanswered = None
+        unanswered, context.without_pause = None, time.monotonic() - since < SOON_S
         if message is None:
             context.end_prewarmed()
         if isinstance(message, Shutdown):

@@ -23,3 +23,12 @@ def free_for(nbytes: int, device_index: int) -> None:
     if free < nbytes + FREE_SHARE * total:
         gc.collect()
         torch.cuda.empty_cache()
+
+
+def little_is_free(device: torch.device) -> bool:
+    """Whether less of the device's memory is free than is to be left to candidates and runners."""
+    if device.type != "cuda":
+        return False
+    free_for(0, device.index or 0)
+    free, total = torch.cuda.mem_get_info(device)
+    return free < FREE_SHARE * total

@@ -8,6 +8,7 @@ targets.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import Protocol
 import torch
 
 from ...driver.scratch_library import build_library
-from ...errors import CapabilityError
+from ...errors import CapabilityError, HarnessError
 from ...schema.evaluation import DeviceInfo, Isolation
 from ...settings import candidate_environment
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
@@ -35,6 +36,8 @@ from .prewarmed import (
     prewarm_count,
 )
 from .runner_process import RunnerProcess
+
+logger = logging.getLogger(__name__)
 
 HOST_MEMORY_SHARE = 0.6
 NO_GPU = "there is no GPU to replay on"
@@ -81,6 +84,8 @@ class JudgeContext:
     signing_key: Path | None = None
     sealed_lately: bool = True
     """Whether the last plan asked for sealed times: what is prewarmed for the next follows it."""
+    without_pause: bool = False
+    """Whether the trial under way came as soon as the one before had ended."""
     quiet_batch_s: float | None = None
     """The least time that a batch of the judge's own work took on the device."""
     yardstick_ns: float | None = None
@@ -94,6 +99,7 @@ class JudgeContext:
     prewarmed: PrewarmedPool[ProcessSession] = field(init=False)
     recorders: PrewarmedPool[ProcessSession] = field(init=False)
     runners: PrewarmedPool[RunnerProcess] = field(init=False)
+    _beginning: threading.Thread | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         processors = len(os.sched_getaffinity(0))
@@ -141,13 +147,15 @@ class JudgeContext:
             hurried: whether something waits for the device. Then it waits for no context, and
                 runners are started when a candidate is right (`begin_runners`).
         """
+        self._await_begun()
+        kept = self._kept_runners
         self.prewarmed.begin(1)
         self.prewarmed.wait_for_contexts(hurried)
-        self._begin_calls()
+        self._begin_calls(kept)
         for pool in (self.prewarmed, self.recorders):
             pool.wait_for_contexts(hurried)
         if not hurried():
-            self._begin_runners()
+            self._begin_runners(RUNNERS - kept)
             self.runners.wait_for_contexts(hurried)
 
     def begin(self) -> None:
@@ -164,34 +172,66 @@ class JudgeContext:
 
     def begin_others(self) -> None:
         """Starts the other processes of the first trial, without waiting for a context."""
-        self._begin_calls()
-        self._begin_runners()
+        self._begin_calls(self._kept_runners)
+        self._begin_runners(RUNNERS - self._kept_runners)
 
     def begin_runners(self, count: int) -> None:
         """Starts what is missing of the runners that a trial is about to take."""
         if self.not_sealed is None:
             self.runners.begin(count)
 
-    def _begin_calls(self) -> None:
-        """Starts the processes that call candidates."""
+    def begin_next(self, *, taken: int, kept: int) -> None:
+        """Starts the processes of the next trial where it is likely to come without a pause.
+
+        It waits for nothing: they make their contexts while outputs are checked and calls recorded.
+
+        Args:
+            taken: runners that the trial under way is yet to take.
+            kept: those of its baseline, that the next one finds.
+        """
+        if self.without_pause:
+            self._begin_runners(taken + RUNNERS - kept)
+            # The zygote takes a while for each.
+            self._beginning = threading.Thread(
+                target=self._begin_in_thread, args=(kept,), name="prewarming"
+            )
+            self._beginning.start()
+
+    def _begin_in_thread(self, kept: int) -> None:
+        try:
+            self._begin_calls(kept)
+        except HarnessError:
+            logger.exception("Processes for the next trial could not be started yet")
+
+    def _await_begun(self) -> None:
+        if self._beginning is not None:
+            self._beginning.join()
+            self._beginning = None
+
+    @property
+    def _kept_runners(self) -> int:
+        return self.kept_baseline.runner_count if self.kept_baseline is not None else 0
+
+    def _begin_calls(self, kept: int) -> None:
+        """Starts the processes that call candidates; fewer record where a baseline is kept."""
         sealed = self.sealed_lately and self.not_sealed is None
         self.prewarmed.begin(CHECKED_AND_HELD_OUT + SPARE if sealed else None)
         if sealed:
-            kept = self.kept_baseline is not None and self.kept_baseline.runner_count
             self.recorders.begin(1 if kept else None)
 
-    def _begin_runners(self) -> None:
+    def _begin_runners(self, count: int) -> None:
         if self.sealed_lately and self.not_sealed is None:
-            kept = self.kept_baseline.runner_count if self.kept_baseline else 0
-            self.runners.begin(RUNNERS - kept)
+            self.runners.begin(count)
 
     def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Waits until no process makes a context, which would disturb what is timed meanwhile."""
+        self._await_begun()
         for pool in (self.prewarmed, self.recorders, self.runners):
             pool.wait_for_contexts(hurried)
 
     def end_prewarmed(self) -> None:
         """Ends the processes that wait, which frees the device's memory."""
+        self._await_begun()
         self.prewarmed.close()
         self.recorders.close()
         self.runners.close()
@@ -208,6 +248,8 @@ class JudgeContext:
         try:
             session = self.running.spawn(target)
         except ZygoteGoneError:
+            if threading.current_thread() is not threading.main_thread():
+                raise  # another would die with this thread
             self.prewarmed.close()
             self.recorders.close()
             self.running = self.running.another()

@@ -315,6 +315,38 @@ def test_a_wrong_candidate_leaves_another_for_a_trial_that_waits(runners, monkey
     assert len(runners) == RUNNERS, "nobody took one"
 
 
+def test_where_trials_follow_one_another_the_next_ones_processes_start_during_this_one(runners):
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.kept_baseline = kept = Kept()
+    context.prewarm()
+    taken: Any = [context.spawn(), context.spawn(), context.spawn_recorder()]
+    context.kept_baseline = None  # it is the trial's, which gives it back
+    count = len(zygote.spawned)
+    context.begin_next(taken=3, kept=3)
+    context.wait_for_contexts()
+    assert (len(zygote.spawned), len(runners)) == (count, 3), "there is time for it later"
+    context.without_pause = True
+    context.begin_next(taken=3, kept=3)
+    context.wait_for_contexts()
+    assert (len(zygote.spawned), len(runners)) == (count + len(taken), 6)
+    assert all(process.waited for process in (*zygote.spawned[count:], *runners))
+    of_this_trial: Any = [context.start_runner() for _ in range(3)]
+    context.kept_baseline = kept
+    context.prewarm(lambda: True)
+    assert of_this_trial == runners[:3]
+    assert (len(zygote.spawned), len(runners)) == (count + len(taken), 6), "all that it takes"
+
+
+def test_a_zygote_that_dies_meanwhile_is_started_again_by_the_main_thread_alone(runners):
+    context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
+    zygote.alive = False
+    context.begin_next(taken=0, kept=0)
+    context.wait_for_contexts()
+    assert zygote.successor is None and context.running is zygote
+    context.prewarm()
+    assert zygote.successor is not None and zygote.successor.spawned
+
+
 def test_a_judge_waits_for_no_context_before_it_is_ready(runners, monkeypatch):
     monkeypatch.setattr(Process, "slow", 2)
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)

@@ -22,7 +22,7 @@ import torch
 
 from ....messages.judge import EvaluatePlan
 from ....schema.evaluation import Scope
-from ...calls.device_memory import FREE_SHARE, free_for
+from ...calls.device_memory import little_is_free
 from ...calls.shared_memory import Layout
 from ...operators.folder_code import stamp
 from ...operators.operator_adapter import Case
@@ -136,7 +136,7 @@ def take_kept(context: JudgeContext, plan: EvaluatePlan) -> KeptBaseline | None:
     key, kept = _key(plan), context.kept_baseline
     operator = _operator(plan)
     if isinstance(kept, KeptBaseline):
-        if kept.key.operator != operator or _little_is_free(context.device):
+        if kept.key.operator != operator or little_is_free(context.device):
             context.kept_baseline = None
             kept.close()
         elif kept.key == key:
@@ -184,14 +184,6 @@ def _operator(plan: EvaluatePlan) -> str:
     folder = Path(plan.operator_dir) if plan.operator_dir else None
     places = [plan.operator_dir, stamp(folder), plan.dataset_root, plan.checks.input_family]
     return json.dumps([plan.definition, *places], sort_keys=True)
-
-
-def _little_is_free(device: torch.device) -> bool:
-    if device.type != "cuda":
-        return False
-    free_for(0, device.index or 0)
-    free, total = torch.cuda.mem_get_info(device)
-    return free < FREE_SHARE * total
 
 
 def _plan_bytes(program: RecordedProgram) -> int:

@@ -118,7 +118,7 @@ def test_it_is_dropped_when_little_memory_is_free(monkeypatch):
     assert kept is not None
     kept.put(made := runners())
     give_back(judge, kept)
-    monkeypatch.setattr(module, "_little_is_free", lambda device: True)
+    monkeypatch.setattr(module, "little_is_free", lambda device: True)
     assert take_kept(judge, plan()) is not kept and all(r.closed for r in made)
 
 
