@@ -1,5 +1,6 @@
 """The mixture of experts' folder, at reduced widths: routing rules, and mistakes caught."""
 
+import functools
 import importlib.util
 import json
 import math
@@ -129,6 +130,127 @@ def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
     monkeypatch.setattr(Path, "glob", lambda self, _: [self / "common_ops.so"])
     inputs = drawn(family, tokens=tokens, offset=45)
     assert not verdict(inputs, run_peer(inputs, name))
+
+
+def quantised_rows(rows):
+    """e4m3 and scales of bfloat16 rows, as FlashInfer makes them: both from the largest value."""
+    blocks = rows.float().unflatten(1, (-1, 128))
+    largest = blocks.abs().amax(dim=2, keepdim=True)
+    factors = torch.where(largest > 0, 448.0 / largest, 1.0)
+    return (blocks * factors).to(torch.float8_e4m3fn).flatten(1), factors.squeeze(2).reciprocal()
+
+
+def stand_in_topk(scores, bias, groups, kept, topk, factor, shares, selected):
+    assert scores.dtype == bias.dtype == shares.dtype == torch.float32 and selected.is_contiguous()
+    assert (groups, kept, topk) == (8, 4, 8) and selected.dtype == torch.int32
+    found, weights = ORACLE._route(scores, bias, factor)
+    selected.copy_(found)
+    shares.copy_(weights)
+
+
+def stand_in_fused_moe(
+    values,
+    selected,
+    shares,
+    first,
+    second,
+    dtype,
+    *,
+    quant_scales,
+    ep_size,
+    ep_rank,
+    output,
+    use_deepseek_fp8_block_scale,
+):
+    """What the library's kernels for Hopper do, expert by expert of the rank's."""
+    assert use_deepseek_fp8_block_scale and dtype == output.dtype == values.dtype == torch.bfloat16
+    assert (
+        selected.dtype == torch.int32 and shares.dtype == torch.float32 and len(quant_scales) == 2
+    )
+    assert ep_size * len(first) == 256 and 0 <= ep_rank < ep_size
+    assert selected.min() >= 0 and selected.max() < 256
+    for tensor in (values, selected, shares, first, second, output, *quant_scales):
+        assert tensor.is_contiguous()
+    total = torch.zeros(output.shape)
+    for place in range(len(first)):
+        token, nth = torch.nonzero(selected == ep_rank * len(first) + place, as_tuple=True)
+        both = block_product(*quantised_rows(values[token]), first[place], quant_scales[0][place])
+        up, gate = both.float().chunk(2, dim=1)
+        inner = (torch.nn.functional.silu(gate) * up).bfloat16()
+        part = block_product(*quantised_rows(inner), second[place], quant_scales[1][place])
+        total.index_add_(0, token, shares[token, nth, None] * part.float())
+    output.copy_(total)
+
+
+@pytest.mark.parametrize("offset", [0, 45, 96, 224])
+@pytest.mark.parametrize(
+    ("family", "tokens"),
+    [("typical", 0), ("typical", 1), ("signed_scales", 40), ("all_local", 33), ("none_local", 2)],
+)
+def test_flashinfer_is_handed_what_it_needs_on_hopper(family, tokens, offset, monkeypatch):
+    """The library needs a GPU; stand-ins check its arguments and compute as its sources do."""
+    library = SimpleNamespace(
+        cutlass_fused_moe=stand_in_fused_moe, fused_topk_deepseek=stand_in_topk
+    )
+    monkeypatch.setitem(sys.modules, "flashinfer", SimpleNamespace(fused_moe=library))
+    monkeypatch.setitem(sys.modules, "flashinfer.fused_moe", library)
+    inputs = drawn(family, tokens=tokens, offset=offset)
+    assert not verdict(inputs, run_peer(inputs, "flashinfer"))
+
+
+def stand_in_trtllm(
+    scores,
+    bias,
+    values,
+    scales,
+    first,
+    first_scales,
+    second,
+    second_scales,
+    *,
+    through,
+    **said,
+):
+    """What the library's kernels for Blackwell do; `through` stores up and gate columns."""
+    assert said.pop("routing_method_type") == 2 and scores.dtype == torch.float32
+    sizes = {"num_experts": 256, "top_k": 8, "n_group": 8, "topk_group": 4}
+    sizes |= {"local_num_experts": len(first), "intermediate_size": second.shape[2]}
+    offset, factor = said.pop("local_expert_offset"), said.pop("routed_scaling_factor")
+    assert said == sizes and scales.shape == (values.shape[1] // 128, len(values))
+    selected, shares = ORACLE._route(scores, bias, factor)
+    total = torch.zeros(values.shape)
+    for place in range(len(first)):
+        token, nth = torch.nonzero(selected == offset + place, as_tuple=True)
+        rows = ORACLE._dequantised_rows(values[token], scales[:, token])
+        both = through(rows @ ORACLE._dequantised_blocks(first[place], first_scales[place]).T)
+        up, gate = both.chunk(2, dim=1)
+        inner = ORACLE._through_e4m3(torch.nn.functional.silu(gate) * up)
+        part = inner @ ORACLE._dequantised_blocks(second[place], second_scales[place]).T
+        total.index_add_(0, token, shares[token, nth, None] * part.bfloat16().float())
+    return total.bfloat16()
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens", "offset"),
+    [("typical", 0, 0), ("typical", 1, 45), ("signed_scales", 40, 224), ("none_local", 2, 96)],
+)
+@pytest.mark.parametrize("through", [ORACLE._as_it_is, ORACLE._through_e4m3])
+def test_flashinfer_on_blackwell_is_right_but_for_e4m3_before_swiglu(
+    through, family, tokens, offset, monkeypatch
+):
+    """Its up and gate columns are e4m3: within the published tolerance, and not within ours."""
+    library = SimpleNamespace(
+        trtllm_fp8_block_scale_moe=functools.partial(stand_in_trtllm, through=through),
+        RoutingMethodType=SimpleNamespace(DeepSeekV3=SimpleNamespace(value=2)),
+    )
+    monkeypatch.setitem(sys.modules, "flashinfer", SimpleNamespace(fused_moe=library))
+    monkeypatch.setitem(sys.modules, "flashinfer.fused_moe", library)
+    inputs = drawn(family, tokens=tokens, offset=offset)
+    words = verdict(inputs, run_peer(inputs, "flashinfer_trtllm"))
+    if through is ORACLE._as_it_is or family == "none_local" or not tokens:
+        assert not words
+    else:
+        assert "within the published tolerance, but far less exact" in words
 
 
 @pytest.mark.parametrize("family", ["typical", "none_local"])
