@@ -5,17 +5,18 @@
                                    [--out FOLDER]
 
 Needs an NVIDIA GPU. For each operator it evaluates the shipped solutions, the fastest candidate of
-its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose
-package is missing says so. `--only` evaluates those alone that it names, by name or by kind
-(shipped, fastest, peer). Where the policy offers other inputs than those that rank, as even routing
-beside a skewed one, each family has a table; `--inputs` names those to take. Means are over the
-operator's workloads, weighted where `sample` stands for all; they are sealed where every time of
-candidate and baseline is. `called` is the call as the candidate's process makes it, `clean` the
-call with an L2 that holds no modified lines, `own` what kernels take that are neither PyTorch's nor
-copies: of a peer its library's. `error` is the largest norm of an error, over the oracle's output.
-An evaluation that is not over after `--each` seconds is given up. `--out` receives the rows as
-`operators.json` and the archive as `history.bundle`, with the peers in it as candidates of the
-technique `peer`: the page of searches shows them beside the others.
+its history (`kernels/<operator>/history.bundle` or `--bundle`), and the peers. A peer whose package
+is missing says so, and one that names other GPUs in `target_hardware` is not run. `--only`
+evaluates those alone that it names, by name or by kind (shipped, fastest, peer). Where the policy
+offers other inputs than those that rank, as even routing beside a skewed one, each family has a
+table; `--inputs` names those to take. Means are over the operator's workloads, weighted where
+`sample` stands for all; they are sealed where every time of candidate and baseline is. `called` is
+the call as the candidate's process makes it, `clean` the call with an L2 that holds no modified
+lines, `own` what kernels take that are neither PyTorch's nor copies: of a peer its library's.
+`error` is the largest norm of an error, over the oracle's output. An evaluation that is not over
+after `--each` seconds is given up. `--out` receives the rows as `operators.json` and the archive as
+`history.bundle`, with the peers in it as candidates of the technique `peer`: the page of searches
+shows them beside the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from kernel_harness.tools.archive.report.board_rows import (
     own_kernels_us,
 )
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
+from kernel_harness.tools.devices.gpus import gpu_of
+from kernel_harness.tools.devices.targets import architectures_of
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status, WorkloadResult
@@ -215,6 +218,12 @@ def not_run(
     return Row(operator.name, name, kind, "NOT_RUN", words=words, inputs=inputs)
 
 
+def suits(hardware: Sequence[str], capability: str | None) -> bool:
+    """Whether a program for some hardware is one for a GPU, too; yes where neither is named."""
+    due, here = architectures_of(hardware), architectures_of([capability or ""])
+    return not due or not here or here[0] in due
+
+
 async def compared(
     harness: Harness,
     operator: Operator,
@@ -224,6 +233,9 @@ async def compared(
 ) -> Row:
     """The row of one program, which is evaluated; a peer that was judged is archived."""
     name, kind, solution = contender
+    gpu, hardware = gpu_of(harness.device), solution.spec.target_hardware
+    if gpu is not None and not suits(hardware, gpu.compute_capability):
+        return not_run(operator, contender, inputs, f"for {' and '.join(hardware)} alone")
     try:
         async with asyncio.timeout(choices.each):
             request = harness.lookup.evaluation_request(
