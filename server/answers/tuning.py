@@ -47,6 +47,9 @@ class VariantsAnswer(Answer):
         default=None, description="For open_workspace: the child that chooses by size."
     )
     seconds: dict[str, float] = Field(default_factory=dict)
+    times: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Of `workspaces`, by regime: µs in the race."
+    )
 
 
 def variants_answer(definition: str, count: int, tuned: Tuned | None) -> VariantsAnswer:
@@ -86,7 +89,20 @@ def _answer(tuned: Tuned, rows: int) -> VariantsAnswer:
         winners=winners,
         start_from=start,
         seconds=dict(tuned.seconds),
+        times=_times_of_programs(shown[:rows]),
     )
+
+
+def _times_of_programs(results: Sequence[VariantResult]) -> dict[str, dict[str, float]]:
+    """The race's times of programs that were named as they are: a program reads them.
+
+    Those of constants stand in the table alone.
+    """
+    return {
+        result.variant.name: {name: timed.us for name, timed in result.times.items()}
+        for result in results
+        if result.times and not result.variant.values
+    }
 
 
 def _rank(result: VariantResult) -> tuple[int, float]:

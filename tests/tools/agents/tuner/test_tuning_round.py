@@ -69,7 +69,8 @@ async def test_a_round_keeps_the_fastest_of_its_variants_with_what_each_edit_gav
     node = device.archive.node(best(device))
     record = device.archive.get(node.candidate_id)
     assert record.candidate.made_by.client == "mcp"
-    assert outcomes_in([record.candidate.lesson]), record.candidate.lesson
+    told = outcomes_in([record.candidate.lesson])
+    assert len([outcome for outcome in told if outcome.gain]) > len(told) / 2, told
     assert node.sealed and node.latency_us is not None
     assert mean_us(text_of(device, node.candidate_id)) < mean_us(SOURCE)
 
