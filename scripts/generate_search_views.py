@@ -65,9 +65,7 @@ def in_the_midst(events: Sequence[SearchEvent], number: int | None) -> tuple[Sea
     if not began or not ended:
         raise RequestError(f"There is no round {number} that began and ended")
     now = (began[0] + ended[0]) / 2
-    state = state_of([event for event in events if event.at <= now])
-    assert state is not None
-    return state, now
+    return state_of([event for event in events if event.at <= now]), now
 
 
 def lines_at(state: SearchState, now: float) -> list[str]:
@@ -119,7 +117,6 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     whole = state_of(events)
-    assert whole is not None
     svg = terminal_svg(lines_at(midst, now))
     (given.out / TERMINAL).write_text(svg, encoding="utf-8")
     (given.out / PAGE).write_text(page_of(whole, whole.last_at), encoding="utf-8")

@@ -28,7 +28,6 @@ def optimized(data: Path, operator: str, *options: str):
     harness = Harness.open(load_settings({"data_dir": str(data)}))
     state = state_of(searches(harness.archive.repository)[0].events())
     harness.archive.close()
-    assert state is not None
     return state
 
 

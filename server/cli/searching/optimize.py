@@ -107,7 +107,6 @@ def _status(harness: Harness, name: str | None, *, as_json: bool) -> str:
 
     ledger = _ledger(harness, name)
     state = state_of(ledger.events())
-    assert state is not None
     folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
     running = folder.is_running()
     if as_json:
@@ -130,8 +129,7 @@ def _others(harness: Harness, shown: SearchLedger) -> list[str]:
     from .words import search_line
 
     others = [found for found in searches(harness.archive.repository) if found.ref != shown.ref]
-    states = [state_of(found.events()) for found in others[:MOST_OTHERS]]
-    lines = [f"  {search_line(state)}" for state in states if state is not None]
+    lines = [f"  {search_line(state_of(found.events()))}" for found in others[:MOST_OTHERS]]
     if len(others) > MOST_OTHERS:
         lines.append(f"  and {len(others) - MOST_OTHERS} older ones")
     return ["Other searches:", *lines] if lines else []
@@ -226,7 +224,6 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
 
 def _search(harness: Harness, arguments: argparse.Namespace, serve: Any, view: Any) -> Any:
     from ....tools.agents.clients.table import agent_named
-    from ....tools.agents.records.ledger import began
     from ....tools.agents.records.state import state_of
     from ....tools.agents.searches.search_loop import UnattendedSearch
 
@@ -237,10 +234,8 @@ def _search(harness: Harness, arguments: argparse.Namespace, serve: Any, view: A
         agent = agent_named(options.agent)
         return UnattendedSearch.begun(harness, options, agent, serve, home, view.show)
     ledger = _ledger(harness, arguments.resume, operator.name)
-    began(ledger.events())
-    state = state_of(ledger.events())
-    assert state is not None
-    options = search_options(arguments, state.options.definition, state.options)
+    before = state_of(ledger.events()).options
+    options = search_options(arguments, before.definition, before)
     agent = agent_named(options.agent)
     return UnattendedSearch.resumed(harness, ledger, options, agent, serve, home, view.show)
 

@@ -117,14 +117,10 @@ def _named(harness: Harness, words: list[str], by: Sequence[Trait]) -> dict[str,
 
 
 def _state(harness: Harness, name: str) -> SearchState:
-    from ....tools.agents.records.ledger import began, search_named
+    from ....tools.agents.records.ledger import search_named
     from ....tools.agents.records.state import state_of
 
-    events = search_named(harness.archive.repository, name).events()
-    began(events)
-    state = state_of(events)
-    assert state is not None
-    return state
+    return state_of(search_named(harness.archive.repository, name).events())
 
 
 def _lessons(harness: Harness, arguments: argparse.Namespace) -> str:

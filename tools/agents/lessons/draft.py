@@ -49,8 +49,7 @@ def searches_of(archive: Archive, definition: str) -> list[SearchState]:
 
     repository = archive.repository
     refs = repository.refs(f"{SEARCHES}/{ref_part(definition)}") if repository.exists else {}
-    found = (state_of(SearchLedger(repository, ref).events()) for ref in sorted(refs))
-    return [state for state in found if state is not None]
+    return [state_of(SearchLedger(repository, ref).events()) for ref in sorted(refs)]
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

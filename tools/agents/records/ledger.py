@@ -7,14 +7,13 @@ know nothing of one another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...archive.git.repository import ZERO, RefUpdate, Repository
 from ...archive.store.manifest import ref_part
 from ...errors import RequestError, unknown_name
 from ...text import one_line
-from .events import EVENT, SearchBegan, SearchEvent
+from .events import EVENT, SearchEvent
 
 SEARCHES = "refs/searches"
 EVENT_FILE = "event.json"
@@ -93,17 +92,6 @@ def search_named(repository: Repository, name: str) -> SearchLedger:
             "search", name, known, remedy="`kernel-harness optimize status` lists them."
         )
     return found[0]
-
-
-def began(events: Sequence[SearchEvent]) -> SearchBegan:
-    """The first step of a search.
-
-    Raises:
-        RequestError: when there is none.
-    """
-    if not events or not isinstance(events[0], SearchBegan):
-        raise RequestError("The search has no beginning", remedy="Begin another one.")
-    return events[0]
 
 
 def _subject(event: SearchEvent) -> str:

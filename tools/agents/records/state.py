@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ...errors import RequestError
 from ...text import counted
 from .events import (
     LessonsSummarised,
@@ -127,16 +128,15 @@ class SearchState:
         return self.active_seconds + max(0.0, now - self.last_at)
 
 
-def state_of(events: Sequence[SearchEvent]) -> SearchState | None:
-    """The state after some events; None where there is no beginning."""
-    return _folded(iter(events))
+def state_of(events: Sequence[SearchEvent]) -> SearchState:
+    """The state after some events.
 
-
-def _folded(events: Iterable[SearchEvent]) -> SearchState | None:
-    state: SearchState | None = None
-    for event in events:
-        if isinstance(event, SearchBegan):
-            state = SearchState(event, event.options, last_at=event.at)
-        elif state is not None:
-            state.apply(event)
+    Raises:
+        RequestError: when the first is no beginning.
+    """
+    if not events or not isinstance(began := events[0], SearchBegan):
+        raise RequestError("The search has no beginning", remedy="Begin another one.")
+    state = SearchState(began, began.options, last_at=began.at)
+    for event in events[1:]:
+        state.apply(event)
     return state

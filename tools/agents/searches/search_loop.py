@@ -136,7 +136,6 @@ class UnattendedSearch:
         show: Show,
     ) -> UnattendedSearch:
         state = state_of(ledger.events())
-        assert state is not None
         folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
         budget = DeviceBudget(state.options.device_seconds, time.time())
 

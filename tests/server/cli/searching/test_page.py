@@ -53,9 +53,7 @@ def state(*more: SearchEvent, rounds: int = 3) -> SearchState:
             )
         )
     events += more
-    found = state_of(events)
-    assert found is not None
-    return found
+    return state_of(events)
 
 
 def test_lines_say_how_far_what_was_found_and_what_it_cost():
@@ -71,7 +69,6 @@ def test_lines_say_how_far_what_was_found_and_what_it_cost():
 def test_what_is_done_before_the_first_round_is_told():
     began = state().began
     found = state_of([began])
-    assert found is not None
     assert "judging the program that it begins with" in "\n".join(search_lines(found, 9.0))
 
 

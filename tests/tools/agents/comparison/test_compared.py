@@ -71,9 +71,7 @@ def search(
                 best_speedup=best,
             ),
         ]
-    state = state_of(events)
-    assert state is not None
-    return state
+    return state_of(events)
 
 
 def test_a_course_says_how_far_a_search_was_on_every_axis():

@@ -61,7 +61,6 @@ def read(data: Path, kernels: Path) -> tuple[ScriptedHarness, SearchLedger, Sear
     harness = ScriptedHarness(settings, Dataset.load(kernels, ()))
     (ledger,) = searches(harness.archive.repository)
     state = state_of(ledger.events())
-    assert state is not None
     return harness, ledger, state
 
 

@@ -43,7 +43,7 @@ async def test_what_an_agent_leaves_is_judged_archived_and_counted(
     assert best.best_speedup == pytest.approx(search.state.start.start_us / best.best_us)
     (ledger,) = searches(device.archive.repository)
     again = state_of(ledger.events())
-    assert again is not None and again.finished == search.state.finished
+    assert again.finished == search.state.finished
 
 
 @pytest.mark.parametrize(
