@@ -38,6 +38,7 @@ from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.suites.kernelbench import SUITE, import_kernelbench
 from kernel_harness.tools.suites.scores.curve_plot import draw_curves
 from kernel_harness.tools.suites.scores.fast_p import fast_p_score
+from kernel_harness.tools.suites.scores.outcomes import Counting
 from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.solution_folder import read_solution
 
@@ -185,7 +186,8 @@ async def run(choices: argparse.Namespace) -> tuple[list[str], int]:
         finally:
             await harness.aclose()
         scores = {
-            kind: fast_p_score(SUITE, imported.folder, records, solution=f"{kind}-") for kind in DUE
+            kind: fast_p_score(SUITE, imported.folder, records, Counting(solution=f"{kind}-"))
+            for kind in DUE
         }
     for kind, score in scores.items():
         console.print(f"\n{kind}\n" + "\n".join(score_lines(score, "KernelBench's form")))

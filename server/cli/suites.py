@@ -93,20 +93,16 @@ def _said(imported: Imported) -> list[str]:
 
 def _score(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.suites.scores.curve_plot import draw_curves
-    from ...tools.suites.scores.outcomes import Pick
+    from ...tools.suites.scores.outcomes import Counting, Pick
     from ...tools.suites.table import suite_named
 
     suite = suite_named(arguments.suite)
     unreadable: list[str] = []
-    score = suite.score(
-        suite.name,
-        arguments.folder,
-        _readable(harness, unreadable),
-        pick=Pick(arguments.pick),
-        solution=arguments.solution,
-        device=arguments.gpu,
-        missing_fail=arguments.missing_fail,
+    counting = Counting(
+        Pick(arguments.pick), arguments.solution, arguments.gpu, arguments.missing_fail
     )
+    records = _readable(harness, unreadable)
+    score = suite.score(suite.name, arguments.folder, records, counting)
     if arguments.picture is not None:
         draw_curves(score.curves(), arguments.picture, suite.title, suite.threshold)
     if arguments.json:

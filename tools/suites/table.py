@@ -6,12 +6,13 @@ suite becomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import RequestError, unknown_name
+from ..schema.evaluation import Evaluation
 from . import (
     autokernel,
     contest,
@@ -24,9 +25,20 @@ from . import (
 from .operator_folder import Imported
 from .scores.fast_p import fast_p_score
 from .scores.leaderboard import leaderboard, leaderboard_lines
+from .scores.outcomes import EVERY, Counting
 from .scores.score_table import score_lines
 from .scores.sol_score import sol_lines, sol_score
 from .scores.team_score import contest_lines, contest_score
+
+
+class ScoreOf(Protocol):
+    """What evaluations say of the operators in a folder."""
+
+    def __call__(
+        self, suite: str, folder: Path, records: Iterable[Evaluation], counting: Counting = EVERY
+    ) -> Any:
+        """Returns the score, whose `lines` are its suite's."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Suite:
     name: str
     title: str
     bring: Callable[..., Imported]
-    score: Callable[..., Any] = fast_p_score
+    score: ScoreOf = fast_p_score
     lines: Callable[[Any, str], list[str]] = score_lines
     threshold: str = "p: times as fast as the baseline"
     options: frozenset[str] = frozenset({"candidates", "published_only"})

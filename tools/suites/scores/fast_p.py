@@ -16,7 +16,15 @@ from typing import Any
 
 from ...schema.evaluation import Evaluation
 from .intervals import Curve, Share, geometric_interval, share_of
-from .outcomes import Pick, TaskOutcome, TaskOutcomes, imported_operators, outcomes_of
+from .outcomes import (
+    EVERY,
+    Counting,
+    Pick,
+    TaskOutcome,
+    TaskOutcomes,
+    imported_operators,
+    outcomes_of,
+)
 
 THRESHOLDS = (0.0, 0.5, 0.8, 1.0, 1.5, 2.0)
 SUSPICIOUS = 10.0
@@ -80,29 +88,22 @@ def fast_p_score(
     suite: str,
     folder: Path,
     records: Iterable[Evaluation],
-    *,
-    pick: Pick = Pick.BEST,
-    solution: str = "",
-    device: str = "",
-    missing_fail: bool = False,
+    counting: Counting = EVERY,
 ) -> FastPScore:
     """The score of the operators in a folder, by the evaluations of a machine.
-
-    Args:
-        missing_fail: whether a task without a verdict counts as one that failed.
 
     Raises:
         DatasetError: when the folder holds no operator that was imported from the suite.
     """
     operators = imported_operators(suite, folder)
-    outcomes = outcomes_of(operators, records, pick=pick, solution=solution, device=device)
+    outcomes = outcomes_of(operators, records, counting)
     levels = sorted({task.level for task in outcomes.tasks})
 
     def scored(level: int | None) -> LevelScore:
         own = [task for task in outcomes.tasks if level in (None, task.level)]
-        return _level_score(level, own, missing_fail=missing_fail)
+        return _level_score(level, own, missing_fail=counting.missing_fail)
 
-    return FastPScore(suite, pick, tuple(map(scored, levels)), scored(None), outcomes)
+    return FastPScore(suite, counting.pick, tuple(map(scored, levels)), scored(None), outcomes)
 
 
 def _level_score(

@@ -16,7 +16,7 @@ from typing import Any
 from ...schema.evaluation import Evaluation
 from ...workloads.operators import Operator
 from .intervals import Curve, Share, geometric_interval, share_of
-from .outcomes import Pick, TaskOutcomes, imported_operators, outcomes_of
+from .outcomes import EVERY, Counting, TaskOutcomes, imported_operators, outcomes_of
 
 GEOMETRIC, LAST, MEAN = "geom", "last", "mean"
 
@@ -84,30 +84,23 @@ def leaderboard(
     suite: str,
     folder: Path,
     records: Iterable[Evaluation],
-    *,
-    pick: Pick = Pick.BEST,
-    solution: str = "",
-    device: str = "",
-    missing_fail: bool = False,
+    counting: Counting = EVERY,
 ) -> Leaderboard:
     """The times of the operators in a folder, by the evaluations of a machine.
-
-    Args:
-        missing_fail: whether a task without a verdict counts as one that failed.
 
     Raises:
         DatasetError: when the folder holds no operator that was imported from the suite.
     """
     operators = imported_operators(suite, folder)
     known = {record.evaluation_id: record for record in records}
-    outcomes = outcomes_of(operators, known.values(), pick=pick, solution=solution, device=device)
+    outcomes = outcomes_of(operators, known.values(), counting)
     tasks = []
     for (operator, origin), outcome in zip(operators, outcomes.tasks, strict=True):
         record = known.get(outcome.evaluation_id)
         ranked_by = origin.ranked_by if origin.ranked_by in RANKINGS else MEAN
         task = RankedTask(outcome.task, str(outcome.status or ""), ranked_by)
         tasks.append(_ranked(task, operator, record) if record and outcome.correct else task)
-    counted = [task for task in outcomes.tasks if task.judged or missing_fail]
+    counted = [task for task in outcomes.tasks if task.judged or counting.missing_fail]
     correct = share_of(sum(task.correct for task in counted), len(counted))
     return Leaderboard(suite, tuple(tasks), correct, outcomes)
 

@@ -39,6 +39,26 @@ class Pick(StrEnum):
 
 
 @dataclass(frozen=True)
+class Counting:
+    """What counts in a score.
+
+    Args:
+        pick: of several verdicts on a task.
+        solution: a part of the names of the solutions that count; all of them when empty.
+        device: a part of the device's name; when empty, the device of most verdicts.
+        missing_fail: whether a task without a verdict counts as one that failed.
+    """
+
+    pick: Pick = Pick.BEST
+    solution: str = ""
+    device: str = ""
+    missing_fail: bool = False
+
+
+EVERY = Counting()
+
+
+@dataclass(frozen=True)
 class TaskOutcome:
     """The verdict that stands for a task.
 
@@ -118,17 +138,12 @@ def imported_operators(suite: str, folder: Path) -> list[tuple[Operator, TaskOri
 def outcomes_of(
     operators: Sequence[tuple[Operator, TaskOrigin]],
     records: Iterable[Evaluation],
-    *,
-    pick: Pick = Pick.BEST,
-    solution: str = "",
-    device: str = "",
+    counting: Counting = EVERY,
 ) -> TaskOutcomes:
     """One outcome for each operator.
 
     Args:
         records: in any order, of any operators; those of inputs that do not rank are left out.
-        solution: a part of the names of the solutions that count; all of them when empty.
-        device: a part of the device's name; when empty, the device of most verdicts.
     """
     known = {operator.name: operator for operator, _ in operators}
     counted = [
@@ -138,16 +153,18 @@ def outcomes_of(
         and record.scope is not Scope.STATIC
         and record.status is not Status.RUNNING
         and not record.input_family
-        and solution in record.solution_name
+        and counting.solution in record.solution_name
     ]
     fresh = [r for r in counted if r.workload_digest == known[r.definition].digest]
     devices = Counter(_device(record) for record in fresh if _device(record) != NO_DEVICE)
-    named = [name for name, _ in devices.most_common() if device.lower() in name.lower()]
+    named = [name for name, _ in devices.most_common() if counting.device.lower() in name.lower()]
     chosen = named[0] if named else ""
     # What never came to a device, as code that does not compile, counts on every one.
     here = [r for r in fresh if _device(r) in (chosen, NO_DEVICE)]
     tasks = tuple(
-        _outcome(operator, origin, [r for r in here if r.definition == operator.name], pick)
+        _outcome(
+            operator, origin, [r for r in here if r.definition == operator.name], counting.pick
+        )
         for operator, origin in operators
     )
     return TaskOutcomes(tasks, chosen, len(fresh) - len(here), len(counted) - len(fresh))

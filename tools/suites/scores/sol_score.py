@@ -18,7 +18,7 @@ from ...schema.evaluation import Evaluation, Status, WorkloadResult
 from ...workloads.operators import Operator
 from ..origin import TaskOrigin
 from .intervals import Curve, Share, mean_interval, share_of
-from .outcomes import Pick, TaskOutcome, TaskOutcomes, imported_operators, outcomes_of
+from .outcomes import EVERY, Counting, TaskOutcome, TaskOutcomes, imported_operators, outcomes_of
 from .suite_status import suite_status
 
 
@@ -64,28 +64,21 @@ def sol_score(
     suite: str,
     folder: Path,
     records: Iterable[Evaluation],
-    *,
-    pick: Pick = Pick.BEST,
-    solution: str = "",
-    device: str = "",
-    missing_fail: bool = False,
+    counting: Counting = EVERY,
 ) -> SolScore:
     """The score of the operators in a folder, by the evaluations of a machine.
-
-    Args:
-        missing_fail: whether a task without a verdict counts as one that failed.
 
     Raises:
         DatasetError: when the folder holds no operator that was imported from the suite.
     """
     operators = imported_operators(suite, folder)
     known = {record.evaluation_id: record for record in records}
-    outcomes = outcomes_of(operators, known.values(), pick=pick, solution=solution, device=device)
+    outcomes = outcomes_of(operators, known.values(), counting)
     tasks = tuple(
-        _task_score(operator, origin, outcome, known, missing_fail=missing_fail)
+        _task_score(operator, origin, outcome, known, missing_fail=counting.missing_fail)
         for (operator, origin), outcome in zip(operators, outcomes.tasks, strict=True)
     )
-    counted = [task for task in outcomes.tasks if task.judged or missing_fail]
+    counted = [task for task in outcomes.tasks if task.judged or counting.missing_fail]
     scores = [task.score for task in tasks if task.score is not None]
     return SolScore(
         suite=suite,

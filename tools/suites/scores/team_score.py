@@ -8,7 +8,7 @@ submission counts 0. What is not judged, or not timed, has no score, nor has its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...workloads.operators import Operator
 from ..contest import BETWEEN
 from ..origin import TaskOrigin
 from .intervals import Curve, Share, share_of
-from .outcomes import Pick, TaskOutcomes, imported_operators, outcomes_of
+from .outcomes import EVERY, Counting, TaskOutcomes, imported_operators, outcomes_of
 
 
 @dataclass(frozen=True)
@@ -82,40 +82,33 @@ def contest_score(
     suite: str,
     folder: Path,
     records: Iterable[Evaluation],
-    *,
-    pick: Pick = Pick.BEST,
-    solution: str = "",
-    device: str = "",
-    missing_fail: bool = False,
+    counting: Counting = EVERY,
 ) -> ContestScore:
     """The score of the operators in a folder, by the evaluations of a machine.
-
-    Args:
-        missing_fail: whether a submission without a verdict counts as one that failed.
 
     Raises:
         DatasetError: when the folder holds no operator that was imported from the suite.
     """
     operators = imported_operators(suite, folder)
     known = {record.evaluation_id: record for record in records}
-    outcomes = outcomes_of(operators, known.values(), pick=pick, solution=solution, device=device)
+    outcomes = outcomes_of(operators, known.values(), counting)
     submitted = [
         (operator, origin, name)
         for operator, origin in operators
         for name in operator.candidates()
-        if BETWEEN in name and solution in name
+        if BETWEEN in name and counting.solution in name
     ]
+    of_one = replace(counting, solution="", device=outcomes.device or counting.device)
     submissions = []
     for operator, origin, name in submitted:
         # Wholly judged is what was judged on every workload; of several times, the picked one.
         own = [r for r in known.values() if r.solution_name == name]
-        (found,) = outcomes_of(
-            [(operator, origin)], own, pick=pick, device=outcomes.device or device
-        ).tasks
+        (found,) = outcomes_of([(operator, origin)], own, of_one).tasks
         record = known.get(found.evaluation_id) if found.judged else None
-        submissions.append(_scored(operator, origin, name, record, missing_fail=missing_fail))
+        submission = _scored(operator, origin, name, record, missing_fail=counting.missing_fail)
+        submissions.append(submission)
     places = _places(submissions, operators)
-    counted = [s for s in submissions if s.status or missing_fail]
+    counted = [s for s in submissions if s.status or counting.missing_fail]
     correct = share_of(sum(s.status == "PASSED" for s in counted), len(counted))
     return ContestScore(suite, tuple(submissions), tuple(places), correct, outcomes)
 

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.schema.measurement import KernelTime, Measurement
 from kernel_harness.tools.suites.origin import TaskOrigin
 from kernel_harness.tools.suites.scores.fast_p import FastPScore, fast_p_score
-from kernel_harness.tools.suites.scores.outcomes import Pick
+from kernel_harness.tools.suites.scores.outcomes import Counting, Pick
 from kernel_harness.tools.suites.scores.score_table import score_lines
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
@@ -58,8 +59,8 @@ def operators(folder: Path) -> list[Operator]:
     return sorted(found, key=lambda operator: operator.name)
 
 
-def scored(folder: Path, *records: Evaluation, **options: object) -> FastPScore:
-    return fast_p_score("kernelbench", folder, records, **options)  # type: ignore[arg-type]
+def scored(folder: Path, *records: Evaluation, **options: Any) -> FastPScore:
+    return fast_p_score("kernelbench", folder, records, Counting(**options))
 
 
 def text(score: FastPScore) -> str:

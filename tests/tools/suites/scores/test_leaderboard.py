@@ -10,6 +10,7 @@ import pytest
 
 from kernel_harness.tools.suites.origin import TaskOrigin
 from kernel_harness.tools.suites.scores.leaderboard import leaderboard, leaderboard_lines
+from kernel_harness.tools.suites.scores.outcomes import Counting
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
 
@@ -86,7 +87,7 @@ def test_what_is_wrong_or_not_wholly_timed_has_no_time(
     assert [task.score_us for task in score.tasks] == [None, None, None]
     assert [task.status for task in score.tasks] == ["INCORRECT_NUMERICAL", "PASSED", ""]
     assert (score.correct.count, score.correct.of) == (1, 2)
-    whole = leaderboard("gpu-mode", tmp_path, records, missing_fail=True)
+    whole = leaderboard("gpu-mode", tmp_path, records, Counting(missing_fail=True))
     assert whole.correct.of == 3
     said = "\n".join(leaderboard_lines(score, "gpu-mode"))
     assert "not judged yet" in said and "Nothing was timed" in said

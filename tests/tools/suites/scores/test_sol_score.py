@@ -11,6 +11,7 @@ from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.suites.origin import TaskOrigin, read_origin
 from kernel_harness.tools.suites.scores.curve_plot import draw_curves
 from kernel_harness.tools.suites.scores.intervals import Curve
+from kernel_harness.tools.suites.scores.outcomes import Counting
 from kernel_harness.tools.suites.scores.sol_score import sol_lines, sol_score, workload_score
 from kernel_harness.tools.suites.sol_execbench import import_sol_execbench
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -90,7 +91,7 @@ def test_a_workload_that_failed_counts_as_nothing_and_one_untimed_leaves_no_scor
     untimed = sol_score("sol-execbench", tmp_path / "ops", [verdict(norm)])
     assert untimed.mean is None
     assert "nothing was timed" in "\n".join(sol_lines(untimed, "SOL-ExecBench"))
-    missing = sol_score("sol-execbench", tmp_path / "ops", [], missing_fail=True)
+    missing = sol_score("sol-execbench", tmp_path / "ops", [], Counting(missing_fail=True))
     assert missing.mean == 0.0 and missing.correct.of == len(operators)
 
 

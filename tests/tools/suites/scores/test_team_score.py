@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.suites.contest import import_contest
+from kernel_harness.tools.suites.scores.outcomes import Counting
 from kernel_harness.tools.suites.scores.team_score import contest_lines, contest_score
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
@@ -86,7 +87,9 @@ def test_a_score_is_the_mean_over_workloads_and_zero_where_one_failed(
     assert "gated_delta_net: Ann-Co 2.50x, bob 0.00x, dot not timed." in lines
     assert f"bob 1.50x (nothing for {EXPERTS['name']}_again)" in lines
     assert {curve.name for curve in score.curves()} == {"Ann-Co", "bob", "cid", "dot"}
-    alone = contest_score("contest", tmp_path / "ops", records, solution="bob", missing_fail=True)
+    alone = contest_score(
+        "contest", tmp_path / "ops", records, Counting(solution="bob", missing_fail=True)
+    )
     assert {s.solution for s in alone.submissions} == {"bob--half", "bob--looks-up"}
 
 
