@@ -189,6 +189,17 @@ def run_async(
     return outcome[0]
 
 
+def write_found(found: T, words: Callable[[T], str], *, as_json: bool) -> None:
+    """Writes what a command without a Harness found: its parts as JSON, or in words."""
+    from pydantic import TypeAdapter
+
+    if as_json:
+        said = TypeAdapter(type(found)).dump_json(found, indent=1).decode()
+    else:
+        said = fitted_to(sys.stdout, words(found))
+    sys.stdout.write(said + "\n")
+
+
 def fitted_to(stream: IO[str], text: str) -> str:
     """The text as the stream shows it best: wrapped where that is a terminal."""
     if not stream.isatty():

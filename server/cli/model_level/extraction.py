@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....tools.text import counted
-from ..commands import SettingsOf, SettingsOptions, fitted_to
+from ..commands import SettingsOf, SettingsOptions, write_found
 from .program_arguments import add_program, program_of
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 
 def _extract(arguments: argparse.Namespace) -> int:
-    from pydantic import TypeAdapter
-
-    from ....tools.model_level.extraction.extracted_operator import ExtractedOperator
     from ....tools.model_level.extraction.operator_extraction import extract_operator, ranked_row
 
     done = extract_operator(
@@ -49,11 +45,7 @@ def _extract(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         step=arguments.step,
     )
-    if arguments.json:
-        said = TypeAdapter(ExtractedOperator).dump_json(done, indent=1).decode()
-    else:
-        said = fitted_to(sys.stdout, extracted_text(done))
-    sys.stdout.write(said + "\n")
+    write_found(done, extracted_text, as_json=arguments.json)
     return 0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...answers.text import table_lines, time_words
-from ..commands import SettingsOf, SettingsOptions, fitted_to
+from ..commands import SettingsOf, SettingsOptions, write_found
 from .program_arguments import add_program, add_step_options, program_of
 
 if TYPE_CHECKING:
@@ -58,9 +57,6 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from pydantic import TypeAdapter
-
-    from ....tools.model_level.verification.gains import ModelComparison
     from ....tools.model_level.verification.program_verification import verify_program
     from ....tools.model_level.verification.target_files import read_target, target_named
 
@@ -75,11 +71,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         pairs=arguments.pairs,
         tolerance=arguments.tolerance,
     )
-    if arguments.json:
-        said = TypeAdapter(ModelComparison).dump_json(found, indent=1).decode()
-    else:
-        said = fitted_to(sys.stdout, comparison_text(found))
-    sys.stdout.write(said + "\n")
+    write_found(found, comparison_text, as_json=arguments.json)
     return 0 if found.verdict in GOOD else FAILED if found.verdict in BAD else UNDECIDED
 
 
