@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...tools.evaluation.ladder import climb
+from ...tools.evaluation.ladder.rung_times import evaluate_with_ladder
 from ..answers.evaluation.answer import evaluation_answer
 from ..answers.evaluation.models import EvaluationAnswer
 from ..answers.workloads import SliceAnswer, slice_answer
@@ -86,7 +86,7 @@ async def evaluate_kernel(
     )
     request = replace(request, caller=caller(ctx))
     async with progress_to(ctx) as progress:
-        evaluated = await climb.evaluate(harness.evaluations, request, wait_s, progress)
+        evaluated = await evaluate_with_ladder(harness.evaluations, request, wait_s, progress)
     return evaluation_answer(evaluated, detail)
 
 

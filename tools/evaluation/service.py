@@ -43,7 +43,7 @@ from .record_store import (
 from .static_resources import explained_check
 
 if TYPE_CHECKING:
-    from .ladder.climb import RungTime
+    from .ladder.rung_times import RungTime
 
 TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 """Ends that may be another one the next time: the same bytes are judged again when asked for."""

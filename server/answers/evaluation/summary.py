@@ -28,7 +28,7 @@ from ..text import (
 from . import static_check
 
 if TYPE_CHECKING:
-    from ....tools.evaluation.ladder.climb import RungTime
+    from ....tools.evaluation.ladder.rung_times import RungTime
 
 TABLE_ROWS = 10
 SUMMARY_CHARACTERS = 1_000

@@ -1,5 +1,5 @@
 """A ladder of baselines: what else computes the operator, and how many times faster a candidate is.
 
-rungs   the programs, from the plainest to the peers
-climb   times each once in an evaluation of its own, and compares
+rungs       the programs, from the plainest to the peers
+rung_times  times each once in an evaluation of its own, and compares
 """

@@ -17,7 +17,7 @@ from kernel_harness.server.answers.evaluation.answer import (
 )
 from kernel_harness.server.answers.evaluation.models import EvaluationAnswer
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
-from kernel_harness.tools.evaluation.ladder.climb import RungTime
+from kernel_harness.tools.evaluation.ladder.rung_times import RungTime
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
 from kernel_harness.tools.schema.evaluation import (

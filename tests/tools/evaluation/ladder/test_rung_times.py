@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.evaluation.ladder import climb
+from kernel_harness.tools.evaluation.ladder import rung_times
 from kernel_harness.tools.evaluation.ladder.rungs import EAGER
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.service import Evaluated
@@ -84,7 +84,7 @@ def request_(shipped) -> EvaluationRequest:
 
 
 def climbed(service: Service, request: EvaluationRequest, wait_s: float | None = None):
-    found = asyncio.run(climb.evaluate(service, request, wait_s))  # pyright: ignore[reportArgumentType]
+    found = asyncio.run(rung_times.evaluate_with_ladder(service, request, wait_s))  # pyright: ignore[reportArgumentType]
     return {row.rung: row for row in found.ladder}
 
 
@@ -99,7 +99,11 @@ def test_every_rung_says_how_many_times_faster_the_candidate_is(request_):
     assert all(row.times == pytest.approx(1) and row.workloads == 2 for row in others)
     assert len(rows) == len(service.asked) - 1
     rung = service.asked[1]
-    assert rung.baseline is None and not rung.ladder and rung.checks == climb.rung_checks(request_)
+    assert (
+        rung.baseline is None
+        and not rung.ladder
+        and rung.checks == rung_times.rung_checks(request_)
+    )
 
 
 def test_a_rung_that_fails_or_is_not_there_yet_says_why(request_):
@@ -107,13 +111,13 @@ def test_a_rung_that_fails_or_is_not_there_yet_says_why(request_):
     answers = {one.name: InfrastructureError("The judge is gone"), other.name: Status.RUNNING}
     rows = climbed(Service(answers), request_)
     assert "judge is gone" in (rows[f"peer {failing}"].reason or "")
-    assert rows[f"peer {running}"].reason == climb.LATER
+    assert rows[f"peer {running}"].reason == rung_times.LATER
 
 
 def test_what_took_too_long_before_is_not_tried_again(request_):
     reference = request_.operator.reference()
     asked = replace(request_, solution=reference, baseline=None, ladder=False)
-    asked = replace(asked, checks=climb.rung_checks(request_))
+    asked = replace(asked, checks=rung_times.rung_checks(request_))
     earlier = record(reference, {}, Status.TIMEOUT, command=asked.command)
     service = Service({}, (earlier,))
     rows = climbed(service, request_)
@@ -123,14 +127,14 @@ def test_what_took_too_long_before_is_not_tried_again(request_):
 
 def test_when_the_wait_is_over_the_rest_is_left_for_the_next_call(request_):
     rows = climbed(Service({}), request_, wait_s=0)
-    assert {row.reason for row in rows.values()} == {climb.LATER}
+    assert {row.reason for row in rows.values()} == {rung_times.LATER}
 
 
 def test_without_a_gpu_rungs_are_named_and_none_is_run(request_):
     service = Service({})
     service.executor = Executor.INTERPRETER
     rows = climbed(service, request_)
-    assert {row.reason for row in rows.values()} == {climb.NO_GPU} and len(service.asked) == 1
+    assert {row.reason for row in rows.values()} == {rung_times.NO_GPU} and len(service.asked) == 1
 
 
 def test_a_candidate_that_failed_has_no_ladder(request_):

@@ -66,7 +66,7 @@ def rung_checks(request: EvaluationRequest) -> Checks:
     )
 
 
-async def evaluate(
+async def evaluate_with_ladder(
     service: EvaluationService,
     request: EvaluationRequest,
     wait_s: float | None = None,
@@ -88,11 +88,11 @@ async def evaluate(
             rows.append(RungTime(rung.name, reason=LATER))
             continue
         await progress(number, len(rungs), f"rung {number} of {len(rungs)}: {rung.name}")
-        rows.append(await _climbed(service, request, rung, evaluated.evaluation, left))
+        rows.append(await _rung_time(service, request, rung, evaluated.evaluation, left))
     return replace(evaluated, ladder=tuple(rows))
 
 
-async def _climbed(
+async def _rung_time(
     service: EvaluationService,
     request: EvaluationRequest,
     rung: Rung,
