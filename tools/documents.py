@@ -18,7 +18,7 @@ from .text import readable_json
 
 if TYPE_CHECKING:
     from .archive.store.archive import Archive
-    from .evaluation.record_store import RecordStore
+    from .evaluation.records.record_store import RecordStore
     from .workloads.dataset import Dataset
 
 SCHEME = "kernel-harness://"

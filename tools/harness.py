@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .devices.environment import EnvironmentReport
     from .documents import Documents
     from .evaluation.judge_pool import JudgePool
-    from .evaluation.record_store import RecordStore
+    from .evaluation.records.record_store import RecordStore
     from .evaluation.service import EvaluationService
     from .lookup import Lookup
     from .profiling.code.service import CodeService
@@ -93,14 +93,15 @@ class Harness:
             from .cluster.connection import cluster_pool
 
             return cluster_pool(self.settings)
-        from .evaluation.judge_pool import JUDGE_COMMAND, JudgePool
+        from .evaluation.judge_pool import JudgePool
+        from .evaluation.judge_process import JUDGE_COMMAND
 
         return JudgePool(self.settings, self._judge or JUDGE_COMMAND)
 
     @made_once
     def records(self) -> RecordStore:
         """The records of every evaluation."""
-        from .evaluation.record_store import RecordStore
+        from .evaluation.records.record_store import RecordStore
 
         return RecordStore(self.settings.evaluations_dir)
 

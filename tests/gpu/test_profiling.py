@@ -18,7 +18,7 @@ import torch
 from kernel_harness.tools.devices.environment import find_tools
 from kernel_harness.tools.devices.hardware import Calibration, identify
 from kernel_harness.tools.devices.measurements import Microbenchmark, parts_of
-from kernel_harness.tools.evaluation.record_store import LastLatencies
+from kernel_harness.tools.evaluation.records.last_latencies import LastLatencies
 from kernel_harness.tools.judge import calibrate as calibration
 from kernel_harness.tools.messages.judge import (
     CallsRecorded,

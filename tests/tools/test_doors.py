@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.evaluation.precheck import precheck
-from kernel_harness.tools.evaluation.record_store import EvaluationsUnderWay, RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.under_way import EvaluationsUnderWay
 from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.workloads.solution_folder import given_solution, read_solution

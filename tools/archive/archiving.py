@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import ArchiveError, RequestError
 from ..evaluation.plan import EvaluationRequest
-from ..evaluation.record_store import RecordStore
+from ..evaluation.records.record_store import RecordStore
 from ..schema.evaluation import Evaluation
 from ..schema.flashinfer_trace import Solution
 from ..schema.recognition import AnchorCheck, Recognition

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ..archive.store.transfer import fetch
 from ..devices.calibration import calibration_folder
 from ..errors import HarnessError, RequestError
-from ..evaluation.record_store import RecordStore
+from ..evaluation.records.record_store import RecordStore
 from ..schema.evaluation import Evaluation
 from .results import CALIBRATION, EVALUATIONS, PROFILES, TRIALS_FILE, BatchResults, read_results
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from ..devices.gpus import chosen_devices
 from ..errors import DatasetError, HarnessError, InfrastructureError
-from ..evaluation.judge_pool import JUDGE_COMMAND, Judge, JudgePool
+from ..evaluation.judge_pool import JudgePool
+from ..evaluation.judge_process import JUDGE_COMMAND, Judge
 from ..messages.frames import Message, decode
 from ..messages.judge import (
     CallInspected,

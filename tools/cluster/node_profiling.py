@@ -9,7 +9,7 @@ from typing import Any
 from ..devices.measurements import Microbenchmark
 from ..errors import DatasetError
 from ..evaluation.judge_pool import JudgePool
-from ..evaluation.record_store import LastLatencies
+from ..evaluation.records.last_latencies import LastLatencies
 from ..profiling.runs.profile_store import ProfileStore, device_name
 from ..profiling.runs.run_files import Subject
 from ..profiling.service import ProfilingService

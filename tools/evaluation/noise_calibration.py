@@ -22,7 +22,7 @@ from ..signing.keyring import Keyring
 from ..workloads.operators import Operator
 from .judge_pool import JudgePool
 from .plan import CHECKS, EvaluationRequest
-from .record_store import RecordStore
+from .records.record_store import RecordStore
 from .service import EvaluationService
 
 ELEMENTS = 4096

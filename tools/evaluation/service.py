@@ -9,37 +9,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..devices.gpus import alike
 from ..devices.noise_floor import load_noise_floor
 from ..errors import DatasetError, HarnessError, InfrastructureError, RequestError
 from ..messages.judge import EvaluatePlan, JudgeReport
 from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import UNDECIDED, Evaluation, Evidence, Executor, Failure, Stage, Status
-from ..schema.measurement import Totals
+from ..schema.evaluation import UNDECIDED, Evaluation, Executor, Status
 from ..schema.recognition import Recognition
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .floors import OPERATOR, with_floors, with_operator
-from .judge_pool import JudgePool, JudgeStoppedError
+from .judge_pool import JudgePool
+from .judge_process import JudgeStoppedError
 from .plan import EvaluationRequest, make_plan
 from .precheck import infrastructure_fault, interruption, operator_fault, precheck
-from .record_store import (
-    EvaluationsUnderWay,
-    LastLatencies,
-    RecordStore,
-    new_evaluation_id,
-    written,
-)
+from .records.last_latencies import LastLatencies
+from .records.record_store import RecordStore, new_evaluation_id
+from .records.under_way import CarryOut, EvaluationsUnderWay, PendingEvaluation, uninterrupted
 from .static_resources import explained_check
 
 if TYPE_CHECKING:
@@ -50,7 +44,6 @@ TRANSIENT_STATUSES = (UNDECIDED | {Status.TIMEOUT}) - {Status.COMPILED}
 TRIAL_PATIENCE_S = 20.0
 """How long a verdict waits for its commit."""
 log = logging.getLogger(__name__)
-CarryOut = Callable[[EvaluatePlan, OnProgress], Awaitable[JudgeReport]]
 Recognise = Callable[[EvaluationRequest], Recognition]
 KeepTrial = Callable[[EvaluationRequest, Evaluation], str]
 
@@ -72,61 +65,6 @@ class Evaluated:
     verification: Verification | None = None
     not_committed: str = ""
     ladder: Sequence[RungTime] = ()
-
-
-@dataclass
-class PendingEvaluation:
-    """An evaluation under way: its future record and what is known so far."""
-
-    evaluation_id: str
-    request: EvaluationRequest
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-    started: float = field(default_factory=time.monotonic)
-    work: asyncio.Task[Evaluation] | None = None
-    done: float = 0.0
-    total: float = 1.0
-    message: str = "queued"
-    listeners: list[OnProgress] = field(default_factory=list)
-    carry_out: CarryOut | None = None
-
-    async def report(self, done: float, total: float, message: str) -> None:
-        """Notes a step and reports it to every call that waits; one that fails is dropped."""
-        self.done, self.total, self.message = max(done, self.done), total, message
-        for listener in list(self.listeners):
-            try:
-                await listener(self.done, total, message)
-            except Exception:  # the client has gone; the evaluation has not
-                self.listeners.remove(listener)
-
-    def record(self, status: Status, stage: Stage, **fields: Any) -> Evaluation:
-        """A record of the request that no judge has filled in."""
-        operator, solution = self.request.operator, self.request.solution
-        seconds = time.monotonic() - self.started
-        return Evaluation(
-            evaluation_id=self.evaluation_id,
-            definition=operator.name,
-            solution_name=solution.name,
-            language=solution.spec.language.value,
-            content_hash=solution.content_hash(),
-            workload_digest=operator.digest,
-            scope=self.request.scope,
-            status=status,
-            stage=stage,
-            evidence=Evidence(
-                started_at=self.started_at,
-                seconds={"so_far" if status is Status.RUNNING else "total": seconds},
-                command=self.request.command,
-            ),
-            **fields,
-        )
-
-    def failed(self, status: Status, failure: Failure) -> Evaluation:
-        """The record of an evaluation that ended before a judge's verdict."""
-        return self.record(status, failure.stage, failure=failure, totals=Totals())
-
-    def running(self) -> Evaluation:
-        """The evaluation so far, with its present step in words."""
-        return self.record(Status.RUNNING, Stage.CORRECTNESS, not_timed_reason=self.message)
 
 
 class EvaluationService:
@@ -192,7 +130,7 @@ class EvaluationService:
             return await self._evaluated(earlier, earlier=True)
         pending = PendingEvaluation(new_evaluation_id(), request, carry_out=carry_out)
         self._begin_recognising(pending.evaluation_id, request)
-        pending.work = asyncio.create_task(self._run(pending))
+        pending.work = asyncio.create_task(self._judge_and_record(pending))
         self._pending[pending.evaluation_id] = pending
         try:
             self._under_way.begin(pending.running())
@@ -225,7 +163,7 @@ class EvaluationService:
             return await self._evaluated(noted[0])
         if noted is not None and not self.records.has(identity):
             with contextlib.suppress(RequestError):  # another reader wrote it
-                self._keep(self._interrupted(noted[0]))
+                self._write(self._interrupted(noted[0]))
         return await self._evaluated(self.records.get(identity))
 
     def _interrupted(self, noted: Evaluation) -> Evaluation:
@@ -235,7 +173,7 @@ class EvaluationService:
         evaluation = noted.model_copy(update={**fields, "not_timed_reason": None})
         return self._keys.signed(evaluation)
 
-    def _keep(self, evaluation: Evaluation) -> Evaluation:
+    def _write(self, evaluation: Evaluation) -> Evaluation:
         self.records.write(evaluation)
         self._under_way.end(evaluation.evaluation_id)
         return evaluation
@@ -292,32 +230,32 @@ class EvaluationService:
             with contextlib.suppress(ValueError):  # dropped when it failed
                 pending.listeners.remove(progress)
 
-    async def _run(self, pending: PendingEvaluation) -> Evaluation:
+    async def _judge_and_record(self, pending: PendingEvaluation) -> Evaluation:
         judged_by = pending.request.operator.judged_by()
         try:
-            evaluation = await self._kept(await self._judged(pending, judged_by), judged_by)
+            evaluation = await self._recorded(await self._judged(pending, judged_by), judged_by)
             await self._commit(pending.request, evaluation)
             return evaluation
         except asyncio.CancelledError:
             failure = interruption("Its client left or cancelled it before there was a verdict.")
             cancelled = pending.failed(Status.INTERRUPTED, failure)
             with contextlib.suppress(HarnessError):  # as where its verdict was just written
-                self._keep(self._keys.signed(with_operator(cancelled, judged_by)))
+                self._write(self._keys.signed(with_operator(cancelled, judged_by)))
             raise
         finally:
             self._under_way.end(pending.evaluation_id)
             self._pending.pop(pending.evaluation_id, None)
 
-    async def _kept(self, evaluation: Evaluation, judged_by: str) -> Evaluation:
+    async def _recorded(self, evaluation: Evaluation, judged_by: str) -> Evaluation:
         """The record signed and on disk; who cancels meanwhile waits until it is."""
 
-        def signed() -> Evaluation:
-            kept = self._keep(self._keys.signed(with_operator(evaluation, judged_by)))
+        def signed_and_written() -> Evaluation:
+            record = self._write(self._keys.signed(with_operator(evaluation, judged_by)))
             with contextlib.suppress(OSError):  # the record is on disk, and is what counts
-                self.latencies.note(kept)
-            return kept
+                self.latencies.note(record)
+            return record
 
-        return await written(signed)
+        return await uninterrupted(signed_and_written)
 
     async def _judged(self, pending: PendingEvaluation, judged_by: str) -> Evaluation:
         request = pending.request

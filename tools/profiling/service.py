@@ -28,7 +28,7 @@ from ..devices.measurements import Microbenchmark
 from ..devices.roofline import Cost, Floors, floors
 from ..errors import CapabilityError, unknown_name
 from ..evaluation.judge_pool import JudgePool
-from ..evaluation.record_store import LastLatencies
+from ..evaluation.records.last_latencies import LastLatencies
 from ..progress import OnProgress, ignore_progress
 from ..schema.flashinfer_trace import Solution
 from ..settings import Settings

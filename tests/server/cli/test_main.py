@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernel_harness.server.cli import main as cli
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import Evaluated, EvaluationService
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import (

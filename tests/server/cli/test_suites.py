@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.server.cli import main as cli
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.suites import kernelbench
 from kernel_harness.tools.suites.probing.client import TaskFacts, TensorFacts

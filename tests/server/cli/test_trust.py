@@ -77,7 +77,7 @@ def test_a_record_written_by_hand_is_unverified_and_no_verdict(here, capsys) -> 
 
 
 def test_a_record_from_before_the_first_signature_counts_and_is_marked(here, capsys) -> None:
-    from kernel_harness.tools.evaluation.record_store import RecordStore
+    from kernel_harness.tools.evaluation.records.record_store import RecordStore
 
     RecordStore(load_settings().evaluations_dir).write(evaluation())
     answer = said(capsys, "get", ID)

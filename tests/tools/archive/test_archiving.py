@@ -14,7 +14,7 @@ from kernel_harness.tools.archive.search.plans import inherited_plan, record_pla
 from kernel_harness.tools.archive.store.normalise import normalised_hash
 from kernel_harness.tools.errors import ArchiveError, RequestError
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
-from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import RecordStore, new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.schema.recognition import Recognition

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from kernel_harness.tools.evaluation import judge_pool as pools
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import Settings

@@ -10,7 +10,8 @@ import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation import judge_pool
-from kernel_harness.tools.evaluation.judge_pool import JUDGE_COMMAND, JudgePool
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation.judge_process import JUDGE_COMMAND
 from kernel_harness.tools.messages.judge import CallsRecorded, RecordCalls, SeededWorkload
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.settings import Settings

@@ -11,10 +11,12 @@ import pytest
 from kernel_harness.tools.devices.noise_floor import write_noise_floor
 from kernel_harness.tools.errors import DatasetError, InfrastructureError, RequestError
 from kernel_harness.tools.evaluation import service as service_module
-from kernel_harness.tools.evaluation.judge_pool import Judge, JudgePool
+from kernel_harness.tools.evaluation.judge_pool import JudgePool
+from kernel_harness.tools.evaluation.judge_process import Judge
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
-from kernel_harness.tools.evaluation.record_store import RecordStore, new_evaluation_id
-from kernel_harness.tools.evaluation.service import EvaluationService, PendingEvaluation
+from kernel_harness.tools.evaluation.records.record_store import RecordStore, new_evaluation_id
+from kernel_harness.tools.evaluation.records.under_way import PendingEvaluation
+from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.drawn_inputs import InputSource, RandomGenerator
 from kernel_harness.tools.schema.evaluation import (
@@ -411,7 +413,7 @@ def test_a_judge_that_ended_because_its_client_left_is_no_fault_of_the_harness(s
 DYING = """
 import asyncio, os, sys
 sys.path.insert(0, sys.argv[2])
-from kernel_harness.tools.evaluation.record_store import EvaluationsUnderWay
+from kernel_harness.tools.evaluation.records.under_way import EvaluationsUnderWay
 from kernel_harness.tools.schema.evaluation import Evaluation
 notes = EvaluationsUnderWay(__import__("pathlib").Path(sys.argv[1]))
 notes.begin(Evaluation.model_validate_json(sys.stdin.read()))

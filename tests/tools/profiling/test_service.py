@@ -24,7 +24,7 @@ from kernel_harness.tools.devices.hardware import shipped_hardware
 from kernel_harness.tools.devices.measurements import Microbenchmark, parts_of
 from kernel_harness.tools.devices.roofline import Cost, Floors
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
-from kernel_harness.tools.evaluation.record_store import LastLatencies
+from kernel_harness.tools.evaluation.records.last_latencies import LastLatencies
 from kernel_harness.tools.messages.judge import (
     CallsRecorded,
     CallsTraced,

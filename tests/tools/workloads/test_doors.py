@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import HarnessError, RequestError
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.workloads.solution_folder import given_solution, read_solution
 from kernel_harness.tools.workloads.workspace import confined
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ...archive.store.entry import started_at
 from ...errors import RequestError
 from ...evaluation.plan import EvaluationRequest
-from ...evaluation.service import CarryOut, Evaluated, EvaluationService
+from ...evaluation.records.under_way import CarryOut
+from ...evaluation.service import Evaluated, EvaluationService
 from ...harness import Harness, made_once
 from ...progress import OnProgress, ignore_progress
 from ...schema.evaluation import Evaluation

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...errors import ArchiveError, HarnessError, RequestError
-from ...evaluation.record_store import RecordStore
+from ...evaluation.records.record_store import RecordStore
 from ...schema.evaluation import OUT_OF_BOUNDS, Evaluation, Status
 from ...schema.measurement import Sealing, TimeSource, joint_sealing
 from ...signing.signature import PROMOTION

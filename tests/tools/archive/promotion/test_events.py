@@ -19,7 +19,7 @@ from kernel_harness.tools.archive.promotion.events import (
 from kernel_harness.tools.archive.promotion.rule_outcome import Rules
 from kernel_harness.tools.archive.promotion.rules import decide
 from kernel_harness.tools.errors import ArchiveError, RequestError
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Failure,

@@ -14,7 +14,7 @@ from kernel_harness.tools.archive.store.entry import gpu_label
 from kernel_harness.tools.archive.store.normalise import normalised_hash
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.evaluation.plan import EvaluationRequest, promotion_checks
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.messages.judge import Ready
 from kernel_harness.tools.schema.evaluation import (

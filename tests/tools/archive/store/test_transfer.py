@@ -12,7 +12,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.promotion_tags import promotions_elsewhere
 from kernel_harness.tools.archive.store.transfer import fetch, push, write_bundle
 from kernel_harness.tools.errors import ArchiveError, RequestError
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import new_evaluation_id
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.commit.message import read_trailers
 from kernel_harness.tools.archive.store.transfer import admit, fetch, write_bundle
 from kernel_harness.tools.errors import ArchiveError
-from kernel_harness.tools.evaluation.record_store import RecordStore
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.signing.trusted_keys import accept_key, remove_key

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ....errors import ArchiveError, HarnessError, unknown_name
-from ....evaluation.record_store import EVALUATION_ID, LEAST_PART
+from ....evaluation.records.record_store import EVALUATION_ID, LEAST_PART
 from ....schema.evaluation import Evaluation, Status
 from ....schema.search.made_by import NOBODY, MadeBy
 from ....signing.keyring import Keyring, Verification

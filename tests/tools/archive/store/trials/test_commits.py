@@ -12,7 +12,7 @@ from kernel_harness.tools.archive.store.archive import Archive
 from kernel_harness.tools.archive.store.trials.commits import TRIALS, is_trial, trial_ref
 from kernel_harness.tools.archive.store.trials.words import trial_list
 from kernel_harness.tools.errors import ArchiveError, RequestError
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Stage, Status
 from kernel_harness.tools.signing.signature import TRIAL
 

@@ -10,7 +10,7 @@ from kernel_harness.tools.archive.store.trials.lineage import (
     derived_from,
     start_of,
 )
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import new_evaluation_id
 
 OTHER = "def run(x, y):\n    y[:] = {}\n"
 

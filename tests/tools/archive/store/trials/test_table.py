@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kernel_harness.tools.archive.store.archive import Archive
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
 
 

@@ -17,7 +17,7 @@ from kernel_harness.tools.archive.store.trials.tidying import (
     trials_to_drop,
 )
 from kernel_harness.tools.archive.store.trials.words import tidied
-from kernel_harness.tools.evaluation.record_store import new_evaluation_id
+from kernel_harness.tools.evaluation.records.record_store import new_evaluation_id
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.search.plan import SearchPlan
 

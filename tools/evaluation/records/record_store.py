@@ -7,25 +7,18 @@ same bytes, and can be rebuilt from the records.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import fcntl
-import json
 import os
 import re
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from pydantic import ValidationError
 
-from ..errors import InfrastructureError, RequestError, unknown_name
-from ..schema.evaluation import Evaluation, Status
-from ..schema.recognition import Recognition
-from .plan import WHOLE_SETS
+from ...errors import InfrastructureError, RequestError, unknown_name
+from ...schema.evaluation import Evaluation
+from ...schema.recognition import Recognition
 
 EVALUATION_ID = re.compile(r"^ev-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}$")
 LEAST_PART = 6
@@ -35,24 +28,6 @@ LEAST_PART = 6
 def new_evaluation_id() -> str:
     """An unguessable id that sorts by time, e.g. 'ev-20261120-221530-9f3a61c2'."""
     return f"ev-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-
-
-async def written(write: Callable[[], Evaluation]) -> Evaluation:
-    """What a call that writes a record returns; it runs in a thread, to its end.
-
-    Who is cancelled while waiting for it, however often, is so once it has ended. The thread is no
-    task: the end of a server cancels all tasks, and who waits for one twice.
-    """
-    writing = asyncio.get_running_loop().run_in_executor(None, write)
-    cancelled: asyncio.CancelledError | None = None
-    while not writing.done():
-        try:
-            await asyncio.wait({writing})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return writing.result()
 
 
 class RecordStore:
@@ -138,7 +113,7 @@ class RecordStore:
         """Keeps what the archive knew of an evaluation's program, beside the record."""
         folder = self._folder / "recognised"
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / self._path(evaluation_id).name, recognition.model_dump_json())
+        replace_file(folder / self._path(evaluation_id).name, recognition.model_dump_json())
 
     def recognition(self, evaluation_id: str) -> Recognition:
         """What `write_recognition` kept; empty where it kept nothing that can be read."""
@@ -173,106 +148,7 @@ class RecordStore:
         return self._folder / f"{evaluation_id}.json"
 
 
-class EvaluationsUnderWay:
-    """Notes of the evaluations that have no verdict yet, in a folder created with the first.
-
-    The server that carries an evaluation out holds a lock on its note. The kernel lets go of it
-    when that process ends, however it does, so a note that can be locked is of a server that died.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._held: dict[str, IO[bytes]] = {}
-
-    def begin(self, evaluation: Evaluation) -> None:
-        """Notes an evaluation, and holds the note until `end` or the end of this process.
-
-        Raises:
-            OSError: when the disk refuses.
-        """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(evaluation.evaluation_id)
-        file = path.with_suffix(".part").open("wb")
-        self._held[evaluation.evaluation_id] = file
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(evaluation.model_dump_json().encode())
-        file.flush()
-        os.replace(path.with_suffix(".part"), path)
-
-    def end(self, evaluation_id: str) -> None:
-        """Removes a note, which need not be there."""
-        with contextlib.suppress(OSError):
-            self._path(evaluation_id).unlink(missing_ok=True)
-        if (file := self._held.pop(evaluation_id, None)) is not None:
-            file.close()
-
-    def find(self, evaluation_id: str) -> tuple[Evaluation, bool] | None:
-        """The evaluation as it was noted, and whether its server still runs; None: no note."""
-        with contextlib.suppress(OSError, ValidationError):
-            with self._path(evaluation_id).open("rb") as file:
-                evaluation = Evaluation.model_validate_json(file.read())
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return evaluation, True
-                return evaluation, False
-        return None
-
-    def _path(self, evaluation_id: str) -> Path:
-        return self._folder / f"{evaluation_id}.json"
-
-
-class LastLatencies:
-    """Latencies that were measured last, by operator.
-
-    Args:
-        folder: of the files, made when something is noted.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._noting = threading.Lock()
-
-    def get(self, definition: str) -> dict[str, float]:
-        """Workload uuid to the last measured cold latency in microseconds, of any program each."""
-        return self._read(f"{definition}.json")
-
-    def of_one_program(self, definition: str) -> dict[str, float]:
-        """Those of the last evaluation that timed every workload; empty before there is one.
-
-        A sample is drawn and weighted by these: those of several programs would draw other
-        workloads after every evaluation, with weights that compare a slow program's time on one
-        with a fast one's on another.
-        """
-        return self._read(f"{definition}.whole.json")
-
-    def note(self, evaluation: Evaluation) -> None:
-        """Merges a passed evaluation, timed on the inputs that rank."""
-        measured = {
-            w.uuid: w.latency_us
-            for w in evaluation.workloads
-            if w.status is Status.PASSED and w.latency_us is not None
-        }
-        if evaluation.status is not Status.PASSED or not measured or evaluation.input_family:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name = evaluation.definition
-        with self._noting:
-            self._write(f"{name}.json", self.get(name) | measured)
-        if evaluation.scope in WHOLE_SETS and len(measured) == len(evaluation.workloads):
-            self._write(f"{name}.whole.json", measured)
-
-    def _read(self, name: str) -> dict[str, float]:
-        try:
-            return {k: float(v) for k, v in json.loads((self._folder / name).read_text()).items()}
-        except (OSError, ValueError):
-            return {}
-
-    def _write(self, name: str, latencies: dict[str, float]) -> None:
-        _replace(self._folder / name, json.dumps(latencies))
-
-
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Writes a file at once: a reader sees the old text or the new."""
     temporary = path.with_suffix(f".{secrets.token_hex(4)}.part")
     temporary.write_text(text, encoding="utf-8")
