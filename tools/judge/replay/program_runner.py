@@ -20,7 +20,15 @@ from .memory.placed_values import PlacedValues, poisons_of
 from .recorded_call import RecordedCall
 from .rotation import rotation_of
 from .session import MappedRunner, ReplaySession
-from .wall_clock import RotatedCall, WitnessBatches, YardstickTimes, witness_in, yardstick_in
+from .wall_clock import (
+    RotatedCall,
+    Surplus,
+    WitnessBatches,
+    YardstickTimes,
+    surplus_in,
+    witness_in,
+    yardstick_in,
+)
 from .witness import Witness
 
 REQUEST_S = 60.0
@@ -96,6 +104,7 @@ class ProgramRunner:
         self._rotated: RotatedCall | None = None
         self._span_ns = 0.0
         self._yardstick: YardstickTimes | None = None
+        self._surplus: Surplus | None = None
         self.times = StageTimes()
         """What replays are made of: wall time of a trial, by part."""
 
@@ -125,7 +134,8 @@ class ProgramRunner:
 
     def begin_trial(self, times: StageTimes) -> None:
         """Forgets what was measured in it: a later trial's yardstick is one of its own."""
-        self._yardstick, self._span_ns, self.times = None, 0.0, times
+        self._yardstick, self._surplus = None, None
+        self._span_ns, self.times = 0.0, times
 
     @property
     def most_calls(self) -> int:
@@ -137,7 +147,7 @@ class ProgramRunner:
     def yardstick(self) -> YardstickTimes:
         """A kernel of the runner's own, timed by both clocks; once, when first asked for."""
         if self._yardstick is None:
-            self._yardstick = yardstick_in(self._runner, REQUEST_S, WITNESS_CALLS)
+            self._yardstick = yardstick_in(self._runner, REQUEST_S)
         return self._yardstick
 
     def wait_for_clock(self, least_ns: float | None) -> float | None:
@@ -170,11 +180,13 @@ class ProgramRunner:
     def witness(self) -> Witness:
         """The bound of the loaded call's mean span by the judge's own clock."""
         assert self._recorded is not None
+        if self._surplus is None:
+            self._surplus = surplus_in(self._runner, REQUEST_S, self.yardstick, WITNESS_CALLS)
         return witness_in(
             self._runner,
             REQUEST_S,
             nodes=len(self._recorded.checked.plan.nodes),
-            yardstick=self.yardstick,
+            surplus=self._surplus,
             batches=witness_batches(self._span_ns),
         )
 

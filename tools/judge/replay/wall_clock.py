@@ -1,8 +1,9 @@
 """What a runner's batches take by the judge's own clock: the witness of a plan, and the yardstick.
 
 The yardstick is a kernel of the runner's own that takes a fixed number of cycles. Its spans in two
-runners must be alike, or times that were measured in them cannot be compared; what the judge's
-clock sees of it beyond its span is what surrounds every call.
+runners must be alike, or times that were measured in them cannot be compared. It reads no memory,
+so that batches of it need no flush; behind flushes, as calls are timed, what the judge's clock sees
+of it beyond its span is what surrounds every call.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from .witness import Witness, standard_error, t_quantile, witness_of
 CALLS = 200
 BATCHES = 6
 YARDSTICK_SPANS = 20
+YARDSTICK_CALLS = 20
+"""In a batch of them back to back; in a longer one `LONGER_PASSES` times as many."""
 MOST_GRAPH_NODES = 4_000
 ALIKE_RATIO = 1.03
 SUSTAINED_RATIO = 1.03
@@ -62,7 +65,7 @@ class YardstickTimes:
 
     Args:
         spans_ns: by activity records; None where there was none.
-        wall: the same kernel by the judge's clock.
+        wall: the same kernel by the judge's clock, back to back.
     """
 
     spans_ns: tuple[int | None, ...]
@@ -73,18 +76,13 @@ class YardstickTimes:
         """The spans that were recorded."""
         return [span for span in self.spans_ns if span]
 
-    @property
-    def surplus_ns(self) -> float:
-        """By how much a call is longer by the judge's clock than its span."""
-        return max(0.0, self.wall.mean_ns - fmean(self.known_ns)) if self.known_ns else 0.0
 
-    @property
-    def surplus_error_ns(self) -> float:
-        """How uncertain the surplus is."""
-        known = self.known_ns
-        if len(known) < 3:
-            return self.wall.error_ns
-        return self.wall.error_ns + t_quantile(len(known) - 1) * standard_error(known)
+@dataclass(frozen=True)
+class Surplus:
+    """By how much a call is longer by the judge's clock than its span, and how uncertain it is."""
+
+    mean_ns: float = 0.0
+    error_ns: float = 0.0
 
 
 class RotatedCall:
@@ -135,18 +133,10 @@ class RotatedCall:
 
     def bound(self) -> Witness:
         """What a call takes by the judge's clock, over more passes."""
-        session, copies = self._session, self.copies
-
-        def wall(longer: bool) -> int:
-            whole = copies * (LONGER_PASSES if longer else 1)
-            request = Batch(
-                calls=whole, flush=False, with_call=True, program="copies", in_graph=copies
-            )
-            return session.runner.timed_ask(request, BatchDone, session.timeout_s)[1]
-
-        wall(False)
-        measured = alternating(wall, SUSTAINED_BATCHES)
-        return witness_of(*measured, copies * (LONGER_PASSES - 1), surplus_ns=0.0)
+        session = self._session
+        return back_to_back(
+            session.runner, session.timeout_s, "copies", self.copies, SUSTAINED_BATCHES
+        )
 
 
 def sustained_doubt(call_ns: float, bound: Witness) -> str:
@@ -159,7 +149,7 @@ def sustained_doubt(call_ns: float, bound: Witness) -> str:
     )
 
 
-def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) -> YardstickTimes:
+def yardstick_in(runner: RunnerProcess, timeout_s: float) -> YardstickTimes:
     """Times the yardstick in a runner by both clocks; no plan needs to be loaded.
 
     Raises:
@@ -169,8 +159,49 @@ def yardstick_in(runner: RunnerProcess, timeout_s: float, calls: int = CALLS) ->
     replayed = runner.replayed(request, timeout_s)
     return YardstickTimes(
         tuple(times.span_ns for times in replayed.times),
-        witness_in(runner, timeout_s, nodes=1, program="yardstick", batches=WitnessBatches(calls)),
+        back_to_back(runner, timeout_s, "yardstick", YARDSTICK_CALLS, BATCHES),
     )
+
+
+def surplus_in(
+    runner: RunnerProcess, timeout_s: float, yardstick: YardstickTimes, calls: int = CALLS
+) -> Surplus:
+    """What surrounds a call behind a flush in a runner, by the yardstick's known span.
+
+    Args:
+        yardstick: of the same runner.
+        calls: in each batch.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+    if not (known := yardstick.known_ns):
+        return Surplus()
+    batches = WitnessBatches(calls)
+    wall = witness_in(runner, timeout_s, nodes=1, program="yardstick", batches=batches)
+    error = wall.error_ns
+    if len(known) >= 3:
+        error += t_quantile(len(known) - 1) * standard_error(known)
+    return Surplus(max(0.0, wall.mean_ns - fmean(known)), error)
+
+
+def back_to_back(
+    runner: RunnerProcess, timeout_s: float, program: Program, calls: int, batches: int
+) -> Witness:
+    """What a call takes by the judge's clock between calls, from longer batches and shorter ones.
+
+    Raises:
+        RunnerLostError: when the runner fails.
+    """
+
+    def wall(longer: bool) -> int:
+        whole = calls * (LONGER_PASSES if longer else 1)
+        request = Batch(calls=whole, flush=False, with_call=True, program=program, in_graph=calls)
+        return runner.timed_ask(request, BatchDone, timeout_s)[1]
+
+    wall(False)  # the first captures its graph
+    measured = alternating(wall, batches)
+    return witness_of(*measured, calls * (LONGER_PASSES - 1), surplus_ns=0.0)
 
 
 def witness_in(
@@ -179,7 +210,7 @@ def witness_in(
     *,
     nodes: int,
     program: Program = "plan",
-    yardstick: YardstickTimes | None = None,
+    surplus: Surplus = Surplus(),
     batches: WitnessBatches = WitnessBatches(),
 ) -> Witness:
     """The bound of a call's mean span by batches in a runner.
@@ -189,7 +220,7 @@ def witness_in(
         timeout_s: for each batch.
         nodes: that one call enqueues.
         program: what is called.
-        yardstick: of the same runner; without it the surplus is taken for nothing.
+        surplus: of the same runner.
         batches: how many, and of how many calls.
 
     Raises:
@@ -212,8 +243,8 @@ def witness_in(
     return witness_of(
         *alternating(wall, batches.count),
         whole,
-        surplus_ns=yardstick.surplus_ns if yardstick else 0.0,
-        surplus_error_ns=yardstick.surplus_error_ns if yardstick else 0.0,
+        surplus_ns=surplus.mean_ns,
+        surplus_error_ns=surplus.error_ns,
         note=note,
     )
 

@@ -12,6 +12,7 @@ from kernel_harness.tools.judge.replay.wall_clock import (
     WitnessBatches,
     YardstickTimes,
     graph_calls,
+    surplus_in,
     unlike,
     witness_in,
     yardstick_in,
@@ -24,21 +25,25 @@ CAPTURE = 5_000_000
 
 
 class Runner:
-    """A runner in which everything takes the same time, but for the first batch of a kind."""
+    """A runner in which everything takes the same time, but for the first batch of a graph."""
 
     def __init__(self, span: int, told: int = YARDSTICK, note: str = "") -> None:
         self.span, self.told, self.note = span, told, note
         self.asked: list[Batch] = []
 
     def timed_ask(self, request: Batch, *_: Any) -> tuple[BatchDone, int]:
-        first = request not in self.asked
+        first = graph_of(request) not in map(graph_of, self.asked)
         self.asked.append(request)
         each = YARDSTICK if request.program == "yardstick" else self.span
-        spent = request.calls * (FLUSH + request.with_call * (each + GAP))
+        spent = request.calls * (request.flush * FLUSH + request.with_call * (each + GAP))
         return BatchDone(enqueue_ns=1, note=self.note), spent + first * CAPTURE
 
     def replayed(self, request: Replay, *_: Any) -> Replayed:
         return Replayed(times=[ReplayTimes(span_ns=self.told)] * len(request.calls))
+
+
+def graph_of(request: Batch) -> tuple[object, ...]:
+    return request.program, request.flush, request.with_call, request.in_graph
 
 
 def of(runner: Runner) -> RunnerProcess:
@@ -50,8 +55,11 @@ def test_the_bound_is_the_span_without_what_surrounds_it(span):
     runner = Runner(span)
     yardstick = yardstick_in(of(runner), 1.0)
     assert len(yardstick.spans_ns) == YARDSTICK_SPANS
-    assert yardstick.surplus_ns == pytest.approx(GAP)
-    witness = witness_in(of(runner), 1.0, nodes=3, yardstick=yardstick)
+    assert yardstick.wall.mean_ns == pytest.approx(YARDSTICK + GAP)
+    assert not any(batch.flush for batch in runner.asked), "which would take most of the time"
+    surplus = surplus_in(of(runner), 1.0, yardstick)
+    assert surplus.mean_ns == pytest.approx(GAP)
+    witness = witness_in(of(runner), 1.0, nodes=3, surplus=surplus)
     assert witness.mean_ns == pytest.approx(span + GAP)
     assert not contradicts(witness, span)
     assert contradicts(witness, 0.95 * span - 150)
@@ -60,6 +68,10 @@ def test_the_bound_is_the_span_without_what_surrounds_it(span):
 def test_without_a_yardstick_what_surrounds_a_call_counts_as_its_own():
     runner = Runner(50_000)
     assert contradicts(witness_in(of(runner), 1.0, nodes=1), 50_000)
+
+
+def test_a_yardstick_without_records_tells_nothing_of_what_surrounds_a_call():
+    assert surplus_in(of(Runner(9_000)), 1.0, times(None, 11_000.0)).mean_ns == 0.0
 
 
 def test_why_there_is_no_graph_is_in_the_witness():
