@@ -109,6 +109,42 @@ def stand_in_es(out, values, weights, scales, weight_scales, a, b, c, sizes, fir
         )
 
 
+def stand_in_gate(logits, bias, groups, kept, topk, shared_experts, factor, scaled):
+    assert logits.dtype == bias.dtype == torch.float32
+    assert (groups, kept, topk, shared_experts, factor, scaled) == (8, 4, 8, 0, 1.0, False)
+    experts, shares = ORACLE._route(logits, bias, factor)
+    return [shares, experts.int()]
+
+
+def stand_in_lists(experts, first, scale_offsets, sizes, other_sizes, token, row, count, n, k):
+    """Rows by expert in any order; other experts' pairs and rows of none are left as they are."""
+    assert experts.dtype == torch.int32 and experts.is_contiguous() and scale_offsets is None
+    held = [torch.nonzero(experts.flatten() == expert).flatten().flip(0) for expert in range(count)]
+    numbers = torch.tensor([len(pairs) for pairs in held], dtype=torch.int32)
+    first.copy_(torch.nn.functional.pad(numbers.cumsum(0, dtype=torch.int32), (1, 0)))
+    for out, columns in ((sizes, (2 * n, k)), (other_sizes, (k, n))):
+        assert out.is_contiguous()
+        out.copy_(torch.stack([numbers, *(torch.full_like(numbers, c) for c in columns)], dim=1))
+    pairs = torch.cat(held)
+    token[: len(pairs)] = pairs.int() // experts.shape[1]
+    row[pairs] = torch.arange(len(pairs), dtype=torch.int32)
+
+
+def stand_in_gather(rows, token, out):
+    assert token.dtype == torch.int32 and out.shape == (len(token), rows.shape[1])
+    assert rows.is_contiguous() and rows.dtype == out.dtype
+    out.view(torch.uint8).copy_(rows.view(torch.uint8)[token])
+
+
+def stand_in_quant(rows, values, scales, block, smallest, least, most, powers_of_two):
+    assert (block, smallest, least, most, powers_of_two) == (128, 1e-10, -448.0, 448.0, False)
+    assert rows.is_contiguous() and scales.stride(0) >= scales.stride(1)
+    blocks = rows.float().unflatten(1, (-1, block))
+    largest = blocks.abs().amax(dim=2, keepdim=True).clamp_min(smallest)
+    scales.copy_(largest.squeeze(2) / most)
+    values.copy_((blocks * (most / largest)).to(torch.float8_e4m3fn).flatten(1))
+
+
 @pytest.mark.parametrize(
     ("family", "tokens"),
     [("typical", 0), ("typical", 1), ("signed_scales", 40), ("all_local", 33), ("none_local", 2)],
@@ -122,7 +158,13 @@ def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "deep_gemm", deep_gemm)
     monkeypatch.setattr(torch, "_scaled_mm", stand_in_scaled_mm)
-    library = SimpleNamespace(es_fp8_blockwise_scaled_grouped_mm=stand_in_es)
+    library = SimpleNamespace(
+        es_fp8_blockwise_scaled_grouped_mm=stand_in_es,
+        moe_fused_gate=stand_in_gate,
+        prepare_moe_input=stand_in_lists,
+        shuffle_rows=stand_in_gather,
+        sgl_per_token_group_quant_8bit=stand_in_quant,
+    )
     monkeypatch.setattr(torch.ops, "sgl_kernel", library, raising=False)
     monkeypatch.setattr(torch.ops, "load_library", lambda _: None)
     package = SimpleNamespace(submodule_search_locations=[str(FOLDER / "nowhere")])

@@ -1,10 +1,14 @@
-"""SGLang's grouped product of fp8 for Hopper (package sglang-kernel), the rest in PyTorch.
+"""SGLang's experts for Hopper, of the kernels of its package (sglang-kernel).
+
+The package's are the gate, the lists of rows by expert, the gathering of rows, both grouped
+products of fp8 and the quantising between them. PyTorch's are SwiGLU, since the package has its
+halves the other way round, and one kernel that sums the rows of each token; pairs' weights are
+factors of the second product's scales. Numbers of rows stay on the device, so that nothing waits
+for it, and as many rows are prepared as there are pairs, an eighth of which is multiplied on one
+rank of eight. All of it counts: a timeline shows the package's kernels alone.
 
 Only one library of the package is loaded, sm90/common_ops.abi3.so or common_ops.abi3.so: the
-package itself imports much that is not needed here. Rows are sorted by expert; their numbers stay
-on the device, so that nothing waits for it, and PyTorch prepares as many rows as there are pairs.
-The weights of pairs are factors of the second product's scales, and one kernel sums the rows of
-each token. All but the two products is PyTorch's and counts: a timeline shows the products alone.
+package itself imports much that is not needed here.
 """
 
 import functools
@@ -15,12 +19,14 @@ import torch
 
 NUM_GROUPS, KEPT_GROUPS, TOPK, BLOCK = 8, 4, 8, 128
 E4M3_MAX = 448.0
+SMALLEST = 1e-10
+"""Of a largest value: the quantising kernel has no other."""
 WORKSPACE_BYTES = 1 << 20
 
 
 @functools.cache
-def _load_products():
-    """Registers torch.ops.sgl_kernel.
+def _package():
+    """The package's operators.
 
     Raises:
         ModuleNotFoundError: without the package or its library.
@@ -30,29 +36,22 @@ def _load_products():
     for place in places:
         for library in (*place.glob("sm90/common_ops*.so"), *place.glob("common_ops*.so")):
             torch.ops.load_library(str(library))
-            return
+            return torch.ops.sgl_kernel
     raise ModuleNotFoundError("The package sglang-kernel, with common_ops, is not installed.")
 
 
-def _route(logits, bias, factor):
-    affinity = torch.sigmoid(logits)
-    biased = (affinity + bias.float()).unflatten(1, (NUM_GROUPS, -1))
-    worth = biased.topk(2, dim=2).values.sum(dim=2)
-    kept = torch.zeros_like(worth, dtype=torch.bool)
-    kept.scatter_(1, worth.topk(KEPT_GROUPS, dim=1).indices, True)
-    candidates = biased.masked_fill(~kept[:, :, None], torch.finfo(torch.float32).min)
-    experts = candidates.flatten(1).topk(TOPK, dim=1).indices
-    shares = affinity.gather(1, experts)
-    return experts, shares / (shares.sum(dim=1, keepdim=True) + 1e-20) * factor
+def _gathered(package, rows, token):
+    out = rows.new_empty(len(token), rows.shape[1])
+    package.shuffle_rows(rows, token, out)
+    return out
 
 
-def _product(values, scales, weights, weight_scales, held, first, more=0):
+def _product(package, values, scales, weights, weight_scales, sizes, first, more=0):
     """Rows of each expert times its weights^T in bfloat16; others, and `more`, hold anything."""
     count, width, terms = weights.shape
     out = torch.empty(len(values) + more, width, dtype=torch.bfloat16, device=values.device)
-    sizes = torch.stack([held, torch.full_like(held, width), torch.full_like(held, terms)], dim=1)
     inner = torch.full((count,), terms, dtype=torch.int64, device=values.device)
-    torch.ops.sgl_kernel.es_fp8_blockwise_scaled_grouped_mm(
+    package.es_fp8_blockwise_scaled_grouped_mm(
         out[: len(values)],
         values,
         weights.transpose(1, 2),
@@ -68,13 +67,16 @@ def _product(values, scales, weights, weight_scales, held, first, more=0):
     return out
 
 
-def _gated(both):
+def _gated(package, both):
     """SwiGLU of up and gate columns as e4m3, and a scale per row and 128 columns."""
     up, gate = both.chunk(2, dim=1)
-    inner = torch.nn.functional.silu(gate.float()).mul_(up).unflatten(1, (-1, BLOCK))
-    largest = torch.linalg.vector_norm(inner, ord=torch.inf, dim=2, keepdim=True)
-    scales = largest.clamp_min(1e-30) / E4M3_MAX
-    return inner.div_(scales).to(torch.float8_e4m3fn).flatten(1), scales.squeeze(2)
+    inner = torch.nn.functional.silu(gate).mul_(up)
+    values = torch.empty_like(inner, dtype=torch.float8_e4m3fn)
+    scales = inner.new_empty(len(inner), inner.shape[1] // BLOCK, dtype=torch.float32)
+    package.sgl_per_token_group_quant_8bit(
+        inner, values, scales, BLOCK, SMALLEST, -E4M3_MAX, E4M3_MAX, False
+    )
+    return values, scales
 
 
 @torch.no_grad()
@@ -91,26 +93,41 @@ def run(
     routed_scaling_factor,
     output,
 ):
-    """Writes output; pairs of other ranks' experts stand last and are multiplied by nothing."""
+    """Writes output; pairs of other ranks' experts are rows of no expert."""
     if hidden_states.shape[0] == 0:
         return
-    _load_products()
-    experts, shares = _route(routing_logits, routing_bias, routed_scaling_factor)
-    count, device = gemm1_weights.shape[0], output.device
-    local = experts.flatten() - local_expert_offset
-    local = torch.where((local >= 0) & (local < count), local, count)
-    held = (local[:, None] == torch.arange(count, device=device)).sum(dim=0, dtype=torch.int32)
-    first = held.cumsum(0, dtype=torch.int32) - held
-    order = torch.argsort(local, stable=True)
-    token = order // TOPK
-    values = hidden_states.view(torch.uint8)[token].view(torch.float8_e4m3fn)
-    scales = hidden_states_scale.T.contiguous()[token]
-    both = _product(values, scales, gemm1_weights, gemm1_weights_scale, held, first)
-    inner, scales = _gated(both)
-    scales *= shares.flatten()[order][:, None]
-    parts = _product(inner, scales, gemm2_weights, gemm2_weights_scale, held, first, more=1)
-    # The last row stands for pairs of other ranks' experts: it is named and never read.
-    row = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
-    row = torch.where(local < count, row, len(order)).view(-1, TOPK)
-    total = torch.nn.functional.embedding_bag(row, parts, mode="sum", padding_idx=len(order))
+    package = _package()
+    shares, experts = package.moe_fused_gate(
+        routing_logits, routing_bias.float(), NUM_GROUPS, KEPT_GROUPS, TOPK, 0, 1.0, False
+    )
+    count, width, pairs = gemm1_weights.shape[0], hidden_states.shape[1], experts.numel()
+    first = experts.new_empty(count + 1)
+    sizes = experts.new_empty(2, count, 3)
+    # Rows of no expert gather the first token; the row behind the last is named and never read.
+    token, row = experts.new_zeros(pairs), experts.new_full((pairs,), pairs)
+    package.prepare_moe_input(
+        experts - local_expert_offset,
+        first,
+        None,
+        sizes[0],
+        sizes[1],
+        token,
+        row,
+        count,
+        gemm2_weights.shape[2],
+        width,
+    )
+    first = first[:-1]
+    values = _gathered(package, hidden_states, token)
+    scales = _gathered(package, hidden_states_scale.T.contiguous(), token)
+    both = _product(package, values, scales, gemm1_weights, gemm1_weights_scale, sizes[0], first)
+    inner, scales = _gated(package, both)
+    weights = (shares * routed_scaling_factor).flatten()
+    scales *= weights.new_empty(pairs + 1).scatter_(0, row.long(), weights)[:-1, None]
+    parts = _product(
+        package, inner, scales, gemm2_weights, gemm2_weights_scale, sizes[1], first, more=1
+    )
+    total = torch.nn.functional.embedding_bag(
+        row.view(-1, TOPK), parts, mode="sum", padding_idx=pairs
+    )
     output.copy_(total)
