@@ -22,13 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import process_control
 from ..errors import HarnessError, InfrastructureError
-from ..messages.frames import Message
 from ..messages.judge import (
-    CallInspected,
-    CallsRecorded,
-    CallsTraced,
     CheckOperator,
-    CodeCompiled,
     CompileCode,
     Drained,
     EvaluatePlan,
@@ -209,7 +204,9 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
             channel.send(answer)
             continue
         if isinstance(message, RecordCalls | TraceCalls | InspectCall | CompileCode):
-            channel.send(_profiled(message, context))
+            from .profiled.answers import answer_of
+
+            channel.send(answer_of(message, context))
             _drain(context, inbox.pending)
             continue
         if isinstance(message, EvaluatePlan) and message.side_by_side:
@@ -289,58 +286,3 @@ def _check_operator(message: CheckOperator, context: JudgeContext) -> OperatorCh
     return OperatorChecked(
         request_id=message.request_id, problems=problems_of(message, context.device)
     )
-
-
-def _profiled(
-    message: RecordCalls | TraceCalls | InspectCall | CompileCode, context: JudgeContext
-) -> Message:
-    if isinstance(message, InspectCall):
-        return _inspect(message, context)
-    if isinstance(message, CompileCode):
-        return _compile(message, context)
-    recorded = isinstance(message, RecordCalls)
-    return _record(message, context) if recorded else _trace(message, context)
-
-
-def _inspect(message: InspectCall, context: JudgeContext) -> CallInspected:
-    from .profiled.inspected_calls import inspect_call, not_inspected
-
-    try:
-        context.drain()
-        return inspect_call(message, context)
-    except Exception as error:
-        logger.exception("A call could not be looked into")
-        return not_inspected(message, str(error))
-
-
-def _compile(message: CompileCode, context: JudgeContext) -> CodeCompiled:
-    from .profiled.compiled_code import compile_code, not_compiled
-
-    try:
-        context.drain()
-        return compile_code(message, context)
-    except Exception as error:
-        logger.exception("Code could not be compiled")
-        return not_compiled(message, str(error))
-
-
-def _record(message: RecordCalls, context: JudgeContext) -> CallsRecorded:
-    from .profiled.recorded_calls import not_recorded, record_calls
-
-    try:
-        context.drain()
-        return record_calls(message, context)
-    except Exception as error:
-        logger.exception("Calls could not be recorded")
-        return not_recorded(message, str(error))
-
-
-def _trace(message: TraceCalls, context: JudgeContext) -> CallsTraced:
-    from .profiled.traced_calls import not_traced, trace_calls
-
-    try:
-        context.drain()
-        return trace_calls(message, context)
-    except Exception as error:
-        logger.exception("Calls could not be traced")
-        return not_traced(message, str(error))
