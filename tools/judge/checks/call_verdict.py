@@ -7,7 +7,7 @@ wrong values, not the reverse. Pure but for the operator's own comparison.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -144,39 +144,13 @@ def _values(
     findings: list[Finding],
     accepted: AcceptedOutputs | None,
 ) -> CallVerdict:
-    errors: list[OutputError] = []
-    wrong: list[tuple[OutputError, Mismatch]] = []
-    constants = _constants(operator, input_set.case)
+    """The verdict on the outputs' values; the most wrong output is the failure."""
     if accepted is None:
         (accepted,) = accepted_together(operator, [(input_set, outcome)])
     outcome = replace(outcome, outputs={n: unpacked(v) for n, v in outcome.outputs.items()})
-    together = _compared_together(operator, input_set, outcome)
-    for name, spec in operator.definition.outputs.items():
-        got, mismatch = outcome.outputs[name], None
-        error = accepted.get(name)
-        zero = error is None and operator.policy.may_be_zero(name, input_set.case.scalars)
-        if zero and not got.any():
-            error = OutputError(output=name, matched_ratio=1.0, compatible=True, strict=True)
-        elif error is None and together is not None:
-            error, mismatch = _answered(name, together, got)
-            together = {**together, "ok": True}  # its words are those of one output
-        elif error is None and operator.compares(name):
-            error, mismatch = _own_comparison(operator, input_set, name, got)
-        elif error is None:
-            error, mismatch = check_output(
-                name,
-                got,
-                input_set.expected[name],
-                input_set.trusted[name],
-                operator.limits(name, input_set.case.uuid),
-                poison=outcome.poisons[name],
-                axis_names=spec.shape or (),
-                published=input_set.family in (operator.families[0], *DERIVED),
-                constants=constants,
-            )
-        errors.append(error)
-        if mismatch is not None:
-            wrong.append((error, mismatch))
+    compared = list(_compared(operator, input_set, outcome, accepted))
+    errors = [error for error, _ in compared]
+    wrong = [(error, mismatch) for error, mismatch in compared if mismatch is not None]
     if not wrong:
         return CallVerdict(Status.PASSED, None, errors, findings)
     worst, *others = sorted(wrong, key=_badness)
@@ -185,6 +159,44 @@ def _values(
         note += f" Inputs: {describe_family(input_set.family)}."
     status, failure = mismatch_failure(worst[1], input_set.case, worst[0].output, note)
     return CallVerdict(status, failure, errors, findings)
+
+
+def _compared(
+    operator: OperatorAdapter, input_set: InputSet, outcome: CallOutcome, accepted: AcceptedOutputs
+) -> Iterator[tuple[OutputError, Mismatch | None]]:
+    """Error and mismatch of each output, by the first way of comparing that applies to it."""
+    together = _compared_together(operator, input_set, outcome)
+    for name in operator.definition.outputs:
+        got = outcome.outputs[name]
+        if (error := accepted.get(name)) is not None:
+            yield error, None
+        elif operator.policy.may_be_zero(name, input_set.case.scalars) and not got.any():
+            yield OutputError(output=name, matched_ratio=1.0, compatible=True, strict=True), None
+        elif together is not None:
+            yield _answered(name, together, got)
+            together = {**together, "ok": True}  # its words are those of one output
+        elif operator.compares(name):
+            yield _own_comparison(operator, input_set, name, got)
+        else:
+            yield _checked(operator, input_set, name, outcome)
+
+
+def _checked(
+    operator: OperatorAdapter, input_set: InputSet, name: str, outcome: CallOutcome
+) -> tuple[OutputError, Mismatch | None]:
+    """Error and mismatch of an output beside the oracle and what is trusted, within limits."""
+    case = input_set.case
+    return check_output(
+        name,
+        outcome.outputs[name],
+        input_set.expected[name],
+        input_set.trusted[name],
+        operator.limits(name, case.uuid),
+        poison=outcome.poisons[name],
+        axis_names=operator.definition.outputs[name].shape or (),
+        published=input_set.family in (operator.families[0], *DERIVED),
+        constants=_constants(operator, case),
+    )
 
 
 def _badness(wrong: tuple[OutputError, Mismatch]) -> tuple[bool, bool, float]:
