@@ -21,9 +21,6 @@ from dataclasses import dataclass, field, replace
 from ..errors import DatasetError
 from .hardware import Calibration, Hardware, Rate
 
-IMPOSSIBLE_BELOW = 0.90
-"""A latency under this share of the nominal floor means that the timing or the count is wrong."""
-
 
 @dataclass(frozen=True)
 class Cost:

@@ -35,7 +35,6 @@ class Section:
     offset: int
     nbytes: int
     link: int
-    entry_bytes: int
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,8 @@ def read_cubin(data: bytes) -> Cubin:
     """
     raw, names, flags = _sections(data)
     sections = tuple(
-        Section(_text(names, name), kind, offset, nbytes, link, width)
-        for name, kind, _, _, offset, nbytes, link, _, _, width in raw
+        Section(_text(names, name), kind, offset, nbytes, link)
+        for name, kind, _, _, offset, nbytes, link, *_ in raw
     )
     return Cubin(data, flags, sections)
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 ROWS = 64
 """Of the result of one wgmma instruction."""
-ROW_BYTES = 128
-"""Of one tile in shared memory: the widest that a descriptor swizzles."""
 STEPS = 4
-"""Instructions that such a row holds the operands of."""
+"""Instructions that a row of 128 bytes in shared memory, the widest swizzle, has operands for."""
 REPEATS = 4
-MOST_WARPGROUPS = 2
 K_BYTES = 32
 """Of the inner dimension of one instruction, in every precision."""
 _PRECISIONS = {"bf16": ("bf16", 2), "fp8": ("e4m3", 1)}

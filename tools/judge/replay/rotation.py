@@ -34,14 +34,12 @@ class Rotation:
         begin, end: the addresses of the call's own tensors.
         offsets: of each copy from them.
         nbytes: that all copies take, gaps included.
-        touched_bytes: of the tensors of all copies.
     """
 
     begin: int
     end: int
     offsets: tuple[int, ...]
     nbytes: int
-    touched_bytes: int
 
 
 def rotation_of(
@@ -74,7 +72,7 @@ def rotation_of(
     if count < 2:
         raise NotRotatedError(f"two copies of {stride} bytes and {nodes} launches are too many")
     offsets = tuple(COPIES_BASE - base + number * stride for number in range(count))
-    return Rotation(begin, end, offsets, count * stride, count * each)
+    return Rotation(begin, end, offsets, count * stride)
 
 
 def rotated_calls(

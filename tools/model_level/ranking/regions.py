@@ -45,13 +45,11 @@ class RegionShapes:
     Attributes:
         shapes: shape of every tensor by its argument.
         read_bytes: of tensors among the arguments.
-        largest_read: of those, the largest one's.
         written_bytes: of tensors that came back.
     """
 
     shapes: dict[str, tuple[int, ...]]
     read_bytes: int
-    largest_read: int
     written_bytes: int = 0
     calls: int = 0
 
@@ -197,7 +195,7 @@ class RegionTracker:
             every = self.regions[number].shapes
             if len(every) < MOST_SHAPES:
                 sizes = [bytes_of(tensor) for tensor in found.values()]
-                every.append(RegionShapes(shapes, sum(sizes), max(sizes, default=0)))
+                every.append(RegionShapes(shapes, sum(sizes)))
             at = self._shape_numbers[key] = len(every) - 1
         return at
 

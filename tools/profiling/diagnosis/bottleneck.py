@@ -38,7 +38,6 @@ SHORT_US = 3.0
 """A kernel this short mostly starts and ends; measured launch floors are near 2 µs."""
 SHORT_CHAIN_US = 6.0
 """Mean length below which several kernels cost more to launch than to run."""
-UNDERFILLED = 0.75
 TAIL_LOSS = 0.2
 LOCAL_SHARE = 0.02
 SPILL_PERCENT = 50.0

@@ -47,11 +47,9 @@ def test_copies_lie_apart_and_are_as_aligned_as_the_original(found):
 @given(tensors)
 def test_together_they_exceed_the_l2_where_enough_of_them_fit(found):
     made = rotation(found)
-    each = sum(t.nbytes for t in found)
-    assert made.touched_bytes == each * len(made.offsets)
     assert len(made.offsets) >= LEAST_COPIES
     if len(made.offsets) < min(MOST_CALLS, MEMORY * len(made.offsets) // made.nbytes):
-        assert made.touched_bytes >= L2_TIMES * L2
+        assert len(made.offsets) * sum(t.nbytes for t in found) >= L2_TIMES * L2
 
 
 @pytest.mark.parametrize(
