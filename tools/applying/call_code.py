@@ -241,23 +241,25 @@ class CallCode:
 
     def _checks(self, values: Sequence[str]) -> list[str]:
         """All that is asked of every call, but for sizes."""
-        place = "is_cuda" if self.on_device else "is_cpu"
         said = self._number_checks(values)
         tensors = self._tensors(values)
         for number, value in tensors:
             said += [
                 f"(type({value}) is Tensor or type({value}) is Parameter)",
                 f"{value}.dtype is dtype_{number}",
-                f"{value}.{place}",
+                self._place_check(value, first=value == tensors[0][1]),
                 f"{value}.is_contiguous()",
             ]
-            if self.several:
-                where = "(where := here())" if value == tensors[0][1] else "where"
-                said.append(f"{value}.get_device() == {where}")
         if tensors:
             addresses = " or ".join(f"{value}.data_ptr() % {ALIGNMENT}" for _, value in tensors)
             said.append(f"not ({addresses})")
         return [*said, *self._plain_mode(tensors)]
+
+    def _place_check(self, value: str, *, first: bool) -> str:
+        """That a tensor is where the kernel runs; one on no GPU has the number -1."""
+        if not self.several:
+            return f"{value}.{'is_cuda' if self.on_device else 'is_cpu'}"
+        return f"{value}.get_device() == {'(where := here())' if first else 'where'}"
 
     def _traced_checks(self, values: Sequence[str]) -> list[str]:
         """The same while torch compiles, where tensors have no address."""
