@@ -30,8 +30,8 @@ from kernel_harness.tools.model_level.verification.program_verification import v
 
 BENCH = Path(__file__).parent / "models/bench.py"
 NETWORKS = ("decoder", "experts", "resnet")
-OF_TRANSFORMERS = ("llama",)
-"""Those that need transformers installed."""
+OF_LIBRARIES = ("llama", "torchvision")
+"""Those that need transformers or torchvision installed."""
 
 
 def device_and_dtype() -> tuple[str, str]:
@@ -86,7 +86,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--size", choices=("small", "large"), default="large")
     parser.add_argument(
-        "--networks", nargs="+", choices=(*NETWORKS, *OF_TRANSFORMERS), default=list(NETWORKS)
+        "--networks", nargs="+", choices=(*NETWORKS, *OF_LIBRARIES), default=list(NETWORKS)
     )
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=85.0)

@@ -1,6 +1,9 @@
 """Runs one of the networks, as a program that somebody wants to be faster.
 
-python benchmarks/models/bench.py decoder|experts|resnet [--size small|large] [--steps 14]
+python benchmarks/models/bench.py NETWORK [--size small|large] [--steps 14]
+
+NETWORK is decoder, experts or resnet; torchvision, whose ResNet it is; llama or qwen3_next, of
+transformers.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from networks import Decoder, ResNet
 def main() -> None:
     """Calls the network on one input after another."""
     parser = argparse.ArgumentParser()
-    networks = ("decoder", "experts", "resnet", "llama", "qwen3_next")
+    networks = ("decoder", "experts", "resnet", "torchvision", "llama", "qwen3_next")
     parser.add_argument("network", choices=networks)
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--steps", type=int, default=14)
@@ -32,6 +35,10 @@ def main() -> None:
 
         model = getattr(transformer_networks, arguments.network)(small)
         shape = (4, 64) if small else (4, 1024)
+    elif arguments.network == "torchvision":
+        from vision_networks import torchvision_resnet
+
+        model, shape = torchvision_resnet(small), (2, 3, 64, 64) if small else (64, 3, 224, 224)
     else:
         model = ResNet(256, 2) if small else ResNet(512, 8)
         shape = (2, 3, 64, 64) if small else (64, 3, 224, 224)
@@ -39,7 +46,7 @@ def main() -> None:
     model = model.to(device, dtype).eval()
     with torch.no_grad():
         for _ in range(arguments.steps):
-            if arguments.network == "resnet":
+            if arguments.network in ("resnet", "torchvision"):
                 given = torch.randn(shape, device=device, dtype=dtype)
             else:
                 given = torch.randint(512, shape, device=device)

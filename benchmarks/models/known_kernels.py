@@ -63,6 +63,12 @@ def run(x, scale, shift, output):
     torch.addcmul({shift}, x, scale[:, None, None], out=output)
 """
 
+SCALED: tuple[dict[str, int], ...] = (
+    {"images": 1, "channels": 64, "height": 1, "width": 1},
+    {"images": 64, "channels": 2048, "height": 112, "width": 112},
+)
+"""Least and largest images that the scales of torchvision's ResNets have."""
+
 
 def known_kernel(network: str, small: bool) -> KnownKernel:
     """The kernel of a network of `bench.py`, in one of its sizes."""
@@ -93,6 +99,15 @@ def known_kernel(network: str, small: bool) -> KnownKernel:
         )
     shape = ("images", "channels", "height", "width")
     side = 16 if small else 56
+    axes: dict[str, int | None] = {
+        "images": None,
+        "channels": 256 if small else 512,
+        "height": side,
+        "width": side,
+    }
+    judged: tuple[dict[str, int], ...] = ({"images": 1}, {"images": 64})
+    if network == "torchvision":
+        axes, judged = dict.fromkeys(SCALED[0]), SCALED
     return KnownKernel(
         "networks.Scale.forward",
         KernelTarget(
@@ -100,9 +115,9 @@ def known_kernel(network: str, small: bool) -> KnownKernel:
             None,
             {"x": "x", "scale": "self.scale", "shift": "self.shift"},
         ),
-        {"images": None, "channels": 256 if small else 512, "height": side, "width": side},
+        axes,
         {"x": shape, "scale": ("channels",), "shift": ("channels",), "output": shape},
-        ({"images": 1}, {"images": 64}),
+        judged,
         SCALE.format(shift="shift[:, None, None]"),
         SCALE.format(shift="-shift[:, None, None]"),
     )

@@ -85,6 +85,17 @@ def program(tmp_path):
         ("decoder", "networks.Norm.forward"),
         pytest.param("experts", "layers.silu_mul", marks=pytest.mark.long),
         pytest.param("resnet", "networks.Scale.forward", marks=pytest.mark.long),
+        pytest.param(
+            "torchvision",
+            "networks.Scale.forward",
+            marks=[
+                pytest.mark.long,
+                pytest.mark.skipif(
+                    importlib.util.find_spec("torchvision") is None,
+                    reason="torchvision is not installed",
+                ),
+            ],
+        ),
         pytest.param("llama", "networks.Norm.forward", marks=OF_TRANSFORMERS),
         # Not planted: what transformers falls back to, without the library of its kernel.
         pytest.param(
