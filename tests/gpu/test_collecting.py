@@ -10,7 +10,10 @@ import torch
 from kernel_harness.tools.collecting.adapters.flashinfer_wrappers import FLASHINFER_ADAPTERS
 from kernel_harness.tools.collecting.adapters.replay import compared_calls
 from kernel_harness.tools.collecting.tracing import trace
+from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.workloads.dataset import Dataset
+
+from ..tools.collecting.judged_solutions import judged
 
 pytestmark = pytest.mark.gpu
 
@@ -38,7 +41,7 @@ def decode_once(flashinfer):
 def prefill_once(flashinfer):
     """One causal prefill of FlashInfer's wrapper over pages."""
     workspace = torch.empty(128 << 20, dtype=torch.uint8, device="cuda")
-    wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace)
+    wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, backend="fa2")
     first = torch.tensor([0, 4, 5, 12], dtype=INT, device="cuda")
     given = [value.cuda() for value in PAGES.values()]
     wrapper.plan(first, *given, 8, 2, 128, 16, causal=True, q_data_type=torch.bfloat16)
@@ -67,13 +70,16 @@ def test_the_norms_reference_gives_what_flashinfer_gives():
     torch.testing.assert_close(calls[0].got, calls[0].expected, rtol=2e-2, atol=2e-2)
 
 
-def test_flashinfers_calls_become_a_dataset_that_loads(tmp_path):
+def test_flashinfers_calls_become_a_dataset_that_is_evaluated(tmp_path):
     flashinfer = pytest.importorskip("flashinfer")
     with trace(tmp_path / "out", ["flashinfer.BatchDecodeWithPagedKVCacheWrapper.run"]) as written:
         decode_once(flashinfer)
     assert [(done.workloads, done.unfinished) for done in written] == [(1, None)]
     operator = Dataset.load(tmp_path / "out").operator(written[0].name)
     assert len(operator.workloads) == 1 and not operator.unusable
+    found = judged(tmp_path / "out", tmp_path / "data")
+    assert found["right"].status is Status.PASSED, found["right"].reason
+    assert found["wrong"].status is Status.INCORRECT_NUMERICAL
 
 
 def test_captures_are_left_alone_and_replays_are_right(tmp_path):

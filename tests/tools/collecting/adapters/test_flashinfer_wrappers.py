@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from kernel_harness.tools.collecting.adapters.flashinfer_wrappers import FLASHINFER_ADAPTERS
 from kernel_harness.tools.collecting.adapters.replay import compared_calls
 from kernel_harness.tools.collecting.tracing import trace
+from kernel_harness.tools.schema.evaluation import Status
 
 from ..conftest import definition_in
+from ..judged_solutions import judged
 
 
 def attention(q: Any, keys: Any, values: Any, scale: Any, causal: bool) -> Any:
@@ -225,3 +227,18 @@ def test_page_tables_are_kept_with_the_plan_they_were_made_for(flashinfer, tmp_p
     assert list(definition.inputs) == [
         *("q", "k_cache", "v_cache", "kv_indptr", "kv_indices", "kv_last_page_len", "sm_scale")
     ]
+
+
+@pytest.mark.process
+def test_a_collected_dataset_is_evaluated(flashinfer, tmp_path):
+    kind = flashinfer["flashinfer.decode"].BatchDecodeWithPagedKVCacheWrapper
+    kind.run.__module__, kind.run.__qualname__ = "flashinfer.decode", f"{kind.__name__}.run"
+    target = f"flashinfer.decode.{kind.__name__}.run"
+    with trace(tmp_path / "out", [target]) as written:
+        wrapper = kind(None)
+        wrapper.plan(*PAGES.values(), 4, 2, 8, 4)
+        wrapper.run(torch.randn(3, 4, 8), CACHE)
+    assert [done.workloads for done in written] == [1]
+    found = judged(tmp_path / "out", tmp_path / "data")
+    assert found["right"].status is Status.PASSED, found["right"].reason
+    assert found["wrong"].status is Status.INCORRECT_NUMERICAL
