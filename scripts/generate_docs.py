@@ -287,7 +287,7 @@ def candidate_page() -> str:
         "## How the entry point is called",
         "Positionally: the inputs in the definition's order, scalars as Python numbers; then, with "
         "`destination_passing_style`, the outputs, to be filled in place. Without it the function "
-        "returns the outputs, one or a tuple, in the definition's order.",
+        "returns the outputs: one, a tuple in the definition's order, or a dict by name.",
     )
 
 

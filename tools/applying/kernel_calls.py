@@ -84,6 +84,8 @@ class KernelCalls:
 
     def _whole(self, result: Any) -> Any:
         """What the operator returns, of what a kernel returned."""
+        if isinstance(result, dict):
+            result = [result[name] for name in self.kernel.outputs]
         if len(self._outputs) > 1:
             return tuple(result)
         return result if isinstance(result, torch.Tensor) else result[0]

@@ -73,6 +73,7 @@ class TrialProcesses:
             content_hash=digest,
             argument_count=len(self._definition.inputs),
             output_count=len(self._definition.outputs),
+            output_names=[*self._definition.outputs],
             cuda_arch=self._context.arch,
             compile_s=COMPILE_SHARE * plan.build_timeout_s,
         )

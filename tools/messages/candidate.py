@@ -13,7 +13,7 @@ fill its own log; the verdict is computed from memory that the judge reads itsel
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -106,6 +106,9 @@ class BuildRequest(Message):
     content_hash: str
     argument_count: int
     output_count: int
+    output_names: list[str] = Field(
+        default_factory=list, description="By which a dict that it returns is read."
+    )
     cuda_arch: str | None = Field(default=None, description="e.g. '90a'; null without a GPU.")
     compile_s: float = Field(default=COMPILE_S, description="What its compilers may take.")
     dependencies: list[str] = Field(
@@ -120,6 +123,7 @@ class BuildRequest(Message):
         content_hash: str,
         argument_count: int,
         output_count: int,
+        output_names: Sequence[str] = (),
         cuda_arch: str | None = None,
         compile_s: float = COMPILE_S,
     ) -> BuildRequest:
@@ -130,6 +134,7 @@ class BuildRequest(Message):
             content_hash: of everything in it that changes behaviour.
             argument_count: inputs of its definition.
             output_count: outputs of its definition.
+            output_names: their names, where it is called.
             cuda_arch: what device code is built for; None without a GPU.
             compile_s: seconds that its compilers may take, all together.
         """
@@ -143,6 +148,7 @@ class BuildRequest(Message):
             content_hash=content_hash,
             argument_count=argument_count,
             output_count=output_count,
+            output_names=[*output_names],
             dependencies=[str(name) for name in spec.get("dependencies") or []],
             cuda_arch=cuda_arch,
             compile_s=compile_s,

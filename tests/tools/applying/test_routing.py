@@ -356,8 +356,8 @@ def test_tensors_of_one_form_must_have_one_shape(write_folder, rows, width, miss
     assert found == missed * 2
 
 
-@pytest.mark.parametrize("returned", ["x * w", "[x * w]", "(x * w,)"])
-def test_a_kernel_may_return_its_output_alone_or_in_a_row(write_folder, returned):
+@pytest.mark.parametrize("returned", ["x * w", "[x * w]", "(x * w,)", "{'y': x * w}"])
+def test_a_kernel_may_return_its_output_alone_in_a_row_or_by_name(write_folder, returned):
     source = f"def run(x, w, alpha):\n    return {returned}\n"
     applied = apply(scaled, write_folder(source, destination_passing=False))
     assert torch.equal(applied.function(x_of(), W), x_of() * W)

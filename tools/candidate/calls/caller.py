@@ -215,7 +215,7 @@ class Caller:
             )
 
     def _taken(self, result: Any, refs: Sequence[TensorRef], returned: list[str]) -> list[Any]:
-        values = _listed(result)
+        values = _listed(result, self._candidate.request.output_names)
         returned.extend(_described(value) for value in values[:64])
         if len(values) != len(refs):
             raise CandidateError(
@@ -328,8 +328,13 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
     return None
 
 
-def _listed(result: Any) -> list[Any]:
-    """The returned values in the sequence's own order: a subclass's iterator is candidate code."""
+def _listed(result: Any, names: Sequence[str]) -> list[Any]:
+    """The returned values in the definition's order: those of a dict by `names`.
+
+    A sequence's own order is taken: a subclass's iterator is candidate code.
+    """
+    if type(result) is dict:
+        return [result[name] for name in names if name in result]
     if isinstance(result, tuple):
         return [*tuple.__iter__(result)]
     return [*list.__iter__(result)] if isinstance(result, list) else [result]

@@ -81,7 +81,7 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     ),
     "wrong_output_count": (
         Status.INCORRECT_SHAPE,
-        "Return all outputs as a tuple in the definition's order, or set "
+        "Return all outputs as a tuple in the definition's order, or as a dict by name, or set "
         "destination_passing_style = true and write into the outputs passed.",
     ),
     "missing_output": (

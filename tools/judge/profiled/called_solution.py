@@ -53,6 +53,7 @@ class CalledSolution:
             content_hash=request.content_hash,
             argument_count=len(definition.inputs),
             output_count=len(definition.outputs),
+            output_names=[*definition.outputs],
             cuda_arch=context.arch,
         )
         self.judged_call = JudgedCall(

@@ -68,6 +68,23 @@ def test_several_outputs_and_a_scalar_come_in_order(candidate):
     assert torch.equal(first, torch.full((3,), 2.0)) and second.item() == 7
 
 
+def test_outputs_in_a_dict_are_taken_by_name(candidate):
+    source = "def run(x):\n    return {'extra': None, 'least': x.min(), 'twice': x * 2}\n"
+    names = {"output_count": 2, "output_names": ["twice", "least"]}
+    assert candidate.build({"kernel.py": source}, **RETURNING, **names).fault is None
+    called, (twice, least) = candidate.call([torch.ones(3)], [torch.zeros(3), torch.zeros(())])
+    assert called.fault is None
+    assert torch.equal(twice, torch.full((3,), 2.0)) and least.item() == 1
+
+
+def test_a_dict_without_an_output_is_told(candidate):
+    source = "def run(x):\n    return {'twice': x * 2}\n"
+    names = {"output_count": 2, "output_names": ["twice", "least"]}
+    assert candidate.build({"kernel.py": source}, **RETURNING, **names).fault is None
+    called, _ = candidate.call([torch.ones(3)], [torch.zeros(3), torch.zeros(())])
+    assert called.fault.kind == "wrong_output_count"
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
