@@ -1,6 +1,7 @@
 """Evaluations a minute, waiting times and latencies with several clients, on one device and more.
 
     python benchmarks/many_devices.py --devices cuda:0 cuda:0,1 --clients 4 --seconds 45
+    python benchmarks/many_devices.py --devices cuda:0 --clients 1 2 4 8 --seconds 8 10 18 36
     python benchmarks/many_devices.py --scripted 0.5 --devices cuda:0 cuda:0,1 --clients 1 2 4 8
 
 Each client asks for one evaluation after another, as an agent that thinks for no time, each of
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kernel_harness.tools.evaluation import judge_pool
+from kernel_harness.tools.evaluation import judge_process
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation
@@ -212,10 +213,12 @@ class Clients:
             self._course.take(name, evaluation, started, whole)
 
 
-async def course_of(choices: argparse.Namespace, devices: str, names: Sequence[str]) -> Course:
-    """One server with its judges up, and some clients of it."""
-    course = Course(devices, len(names))
-    judge = judge_pool.JUDGE_COMMAND
+async def courses_of(
+    choices: argparse.Namespace, devices: str, counts: Mapping[int, float]
+) -> list[Course]:
+    """One server with its judges up, and so many clients of it for so many seconds, in turns."""
+    courses: list[Course] = []
+    judge = judge_process.JUDGE_COMMAND
     if choices.scripted is not None:
         script = Path(__file__).with_name("scripted_judge.py")
         judge = (sys.executable, "-P", str(script), "--seconds", str(choices.scripted))
@@ -223,19 +226,30 @@ async def course_of(choices: argparse.Namespace, devices: str, names: Sequence[s
         settings = load_settings({"data_dir": choices.data_dir or folder, "device": devices})
         harness = Harness.open(settings, judge)
         try:
-            clients = Clients(harness, choices, course)
-            await clients.warm_up()
-            if choices.client:
-                await asyncio.to_thread(_together)
-            await clients.run(names, choices.seconds)
+            for count, seconds in counts.items():
+                course = Course(devices, count)
+                clients = Clients(harness, choices, course)
+                await clients.warm_up()  # after those that the end of a course interrupted, too
+                if choices.client:
+                    await asyncio.to_thread(_together)
+                names = [choices.client] if choices.client else _names(count)
+                await clients.run(names, seconds)
+                courses.append(course)
+                if not choices.client:
+                    console.print(f"{devices}, {count} clients: {course.a_minute:.1f} a minute")
         finally:
             await harness.aclose()
-    return course
+    return courses
 
 
-def of_servers(choices: argparse.Namespace, devices: str, count: int) -> Course:
+def _names(count: int) -> list[str]:
+    return [f"agent {number}" for number in range(count)]
+
+
+def of_servers(choices: argparse.Namespace, devices: str, count: int, seconds: float) -> Course:
     """As many servers at once, each with one client, in processes of their own."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--only", devices, "--client"]
+    command = [sys.executable, __file__, *sys.argv[1:], "--only", devices]
+    command += ["--of-client", str(seconds), "--client"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     servers = [subprocess.Popen([*command, f"agent {n}"], **pipes) for n in range(count)]
     for server in servers:
@@ -332,7 +346,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--devices", nargs="+", default=["cuda:0", "cuda:0,1"])
     parser.add_argument("--clients", type=int, nargs="+", default=[4])
-    parser.add_argument("--seconds", type=float, default=45.0, help="for each choice")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[45.0], help="of all, or of each of --clients"
+    )
     parser.add_argument("--definition", default=DEFINITION)
     parser.add_argument("--solution", default="triton_baseline")
     parser.add_argument("--scope", default="sample")
@@ -346,21 +362,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write what was seen")
     parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--of-client", type=float, help=argparse.SUPPRESS)
     choices = parser.parse_args()
     if choices.share_processors:
-        judge_pool.processors_of = lambda number, devices: []
+        judge_process.processors_of = lambda number, devices: []
+    if len(choices.seconds) not in (1, len(choices.clients)):
+        parser.error("--seconds takes one number, or one for each of --clients")
+    each = choices.seconds * (1 if len(choices.seconds) > 1 else len(choices.clients))
+    counts = dict(zip(choices.clients, each, strict=True))
     if choices.client:
-        found = asyncio.run(course_of(choices, choices.only, [choices.client]))
+        (found,) = asyncio.run(courses_of(choices, choices.only, {1: choices.of_client}))
         sys.stdout.write(f"{json.dumps(vars(found))}\n")
         return
-    courses = []
-    for devices, count in itertools.product(choices.devices, choices.clients):
+    courses: list[Course] = []
+    for devices in choices.devices:
         if choices.servers:
-            courses.append(of_servers(choices, devices, count))
+            courses += [of_servers(choices, devices, n, seconds) for n, seconds in counts.items()]
         else:
-            names = [f"agent {number}" for number in range(count)]
-            courses.append(asyncio.run(course_of(choices, devices, names)))
-        console.print(f"{devices}, {count} clients: {courses[-1].a_minute:.1f} a minute")
+            courses += asyncio.run(courses_of(choices, devices, counts))
     show(courses)
     if choices.json:
         choices.json.write_text(json.dumps([vars(course) for course in courses]))
