@@ -136,6 +136,14 @@ def stand_in_gather(rows, token, out):
     out.view(torch.uint8).copy_(rows.view(torch.uint8)[token])
 
 
+def stand_in_sum(rows, output, row, factors):
+    assert row.dtype == torch.int32 and row.shape == (factors.numel(),)
+    assert factors.dtype == output.dtype == rows.dtype == torch.bfloat16
+    assert 0 <= row.min() and row.max() < len(rows)
+    scaled = rows.float()[row] * factors.float().flatten()[:, None]
+    output.copy_(scaled.unflatten(0, (len(output), -1)).sum(dim=1))
+
+
 def stand_in_quant(rows, values, scales, block, smallest, least, most, powers_of_two):
     assert (block, smallest, least, most, powers_of_two) == (128, 1e-10, -448.0, 448.0, False)
     assert rows.is_contiguous() and scales.stride(0) >= scales.stride(1)
@@ -164,6 +172,7 @@ def test_peers_hand_libraries_what_they_need(name, family, tokens, monkeypatch):
         prepare_moe_input=stand_in_lists,
         shuffle_rows=stand_in_gather,
         sgl_per_token_group_quant_8bit=stand_in_quant,
+        apply_shuffle_mul_sum=stand_in_sum,
     )
     monkeypatch.setattr(torch.ops, "sgl_kernel", library, raising=False)
     monkeypatch.setattr(torch.ops, "load_library", lambda _: None)

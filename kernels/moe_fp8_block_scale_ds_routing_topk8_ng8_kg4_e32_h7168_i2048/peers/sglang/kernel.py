@@ -1,11 +1,10 @@
 """SGLang's experts for Hopper, of the kernels of its package (sglang-kernel).
 
 The package's are the gate, the lists of rows by expert, the gathering of rows, both grouped
-products of fp8 and the quantising between them. PyTorch's are SwiGLU, since the package has its
-halves the other way round, and one kernel that sums the rows of each token; pairs' weights are
-factors of the second product's scales. Numbers of rows stay on the device, so that nothing waits
-for it, and as many rows are prepared as there are pairs, an eighth of which is multiplied on one
-rank of eight. All of it counts: a timeline shows the package's kernels alone.
+products of fp8, the quantising between them and the sum by weights in bfloat16. PyTorch's is
+SwiGLU, since the package has its halves the other way round. Numbers of rows stay on the device, so
+that nothing waits for it, and as many rows are prepared as there are pairs, an eighth of which is
+multiplied on one rank of eight. All of it counts: a timeline shows the package's kernels alone.
 
 Only one library of the package is loaded, sm90/common_ops.abi3.so or common_ops.abi3.so: the
 package itself imports much that is not needed here.
@@ -93,7 +92,7 @@ def run(
     routed_scaling_factor,
     output,
 ):
-    """Writes output; pairs of other ranks' experts are rows of no expert."""
+    """Writes output; other ranks' experts add zeros."""
     if hidden_states.shape[0] == 0:
         return
     package = _package()
@@ -103,7 +102,7 @@ def run(
     count, width, pairs = gemm1_weights.shape[0], hidden_states.shape[1], experts.numel()
     first = experts.new_empty(count + 1)
     sizes = experts.new_empty(2, count, 3)
-    # Rows of no expert gather the first token; the row behind the last is named and never read.
+    # Rows of no expert gather the first token; pairs of other ranks get the row behind the last.
     token, row = experts.new_zeros(pairs), experts.new_full((pairs,), pairs)
     package.prepare_moe_input(
         experts - local_expert_offset,
@@ -122,12 +121,9 @@ def run(
     scales = _gathered(package, hidden_states_scale.T.contiguous(), token)
     both = _product(package, values, scales, gemm1_weights, gemm1_weights_scale, sizes[0], first)
     inner, scales = _gated(package, both)
-    weights = (shares * routed_scaling_factor).flatten()
-    scales *= weights.new_empty(pairs + 1).scatter_(0, row.long(), weights)[:-1, None]
     parts = _product(
         package, inner, scales, gemm2_weights, gemm2_weights_scale, sizes[1], first, more=1
     )
-    total = torch.nn.functional.embedding_bag(
-        row.view(-1, TOPK), parts, mode="sum", padding_idx=pairs
-    )
-    output.copy_(total)
+    parts[-1].zero_()
+    factors = (shares * routed_scaling_factor).to(parts.dtype)
+    package.apply_shuffle_mul_sum(parts, output, row, factors)
