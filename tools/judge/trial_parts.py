@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..messages.judge import EvaluatePlan
@@ -10,6 +11,9 @@ from .operators.input_sets import InputGenerator
 from .operators.operator_adapter import OperatorAdapter
 from .processes.context import JudgeContext
 from .processes.progress import Cancellation, Reporter
+
+Meanwhile = Callable[[Callable[[], bool]], None]
+"""Work while something is awaited; it is given what says whether it still is."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .timing.held_out_timing import HeldOutTiming, as_claimed
 from .timing.paired_timing import PairedTiming, Timed
 from .timing.process_pairs import ProcessPairs, copy_compiled
 from .timing.programs.kept_baseline import KeptBaseline, give_back, take_kept
+from .timing.programs.turns import replayed_sets
 from .timing.recorders import ORDINARY_CALLS, Recorders, sealing_fault
 from .timing.samples import CLAIM
 from .trial_parts import TrialParts
@@ -112,6 +113,6 @@ class TrialTiming:
 
 
 def inputs_of_a_timing(checks: Checks) -> int:
-    """How many inputs of a workload the timing draws for its first turns."""
-    first = recorded = beside = 1
-    return first + recorded + ORDINARY_CALLS + beside + checks.pairs_per_block
+    """How many inputs of a workload the timing draws."""
+    first = recorded = 1
+    return first + recorded + ORDINARY_CALLS + replayed_sets(checks)

@@ -35,7 +35,7 @@ SEED_BITS = 53
 """Seeds are recorded as JSON numbers, which many readers take for doubles."""
 PERTURBED_SHARE = 0.02
 PREFETCHED_BYTES = 512 << 20
-PREPARED_S, PREPARED_BYTES, LARGEST_PREPARED_BYTES = 0.05, 2 << 30, 256 << 20
+PREPARED_S, PREPARED_BYTES, LARGEST_PREPARED_BYTES = 0.05, 6 << 30, 256 << 20
 """Inputs that take longer, or more memory in all, are drawn when they are needed."""
 LARGEST_PREFETCHED_BYTES = 32 << 20
 """Larger inputs are not prefetched: a request would have to wait for them."""
@@ -174,8 +174,8 @@ class InputGenerator:
         self._prefetched = prefetched
         self._key = f"{operator.key} {book.source.generator}"
         self._prepared: dict[str, deque[InputSet]] = {}
-        self._quick: int | None = None
-        """How many of the cases whose inputs are drawn early take no time; None: all, so far."""
+        self._slow: set[str] = set()
+        """Cases whose inputs are not drawn early."""
         self.seconds = 0.0
         """That making inputs and running the reference took so far."""
 
@@ -223,11 +223,11 @@ class InputGenerator:
     ) -> None:
         """Makes typical inputs of the cases for later calls, while something else is awaited.
 
-        From the first case on that takes long they are left to be drawn when they are needed. What
-        it takes is nobody's time, since something was awaited in any case.
+        From the first case on that takes long they are drawn when they are needed. What it takes is
+        nobody's time, since something was awaited in any case.
 
         Args:
-            cases: the same, in the same order, each time.
+            cases: those whose inputs are wanted first come first.
             count: of each case, those that are ready counted in.
             waiting: asked before each; ends it.
             drawn: called with each.
@@ -236,7 +236,9 @@ class InputGenerator:
         # All that is ready counts, not this call's alone: it is asked whenever something waits.
         nbytes = sum(one.nbytes for ready in self._prepared.values() for one in ready)
         for position in range(0 if self.book.replay else count):
-            for case in cases[: self._quick]:
+            for case in cases:
+                if case.uuid in self._slow:
+                    break
                 if len(self._prepared.get(case.uuid, ())) > position:
                     continue
                 if not waiting() or nbytes > PREPARED_BYTES:
@@ -246,7 +248,7 @@ class InputGenerator:
                 drawn(made)
                 nbytes += made.nbytes
                 if made.drawn_s > PREPARED_S or made.nbytes > LARGEST_PREPARED_BYTES:
-                    self._quick = cases.index(case)
+                    self._slow.update(one.uuid for one in cases[cases.index(case) :])
                     break
         self.seconds = before
 
@@ -311,7 +313,7 @@ class InputGenerator:
         changed = {
             name: (_rolled_rows if name in distributions else _perturbed_tensor)(value, generator)
             for name, value in input_set.inputs.items()
-            if isinstance(value, torch.Tensor) and _perturbable(value)
+            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel()
         }
         if not changed or self.operator.draws_whole:
             fresh = self._made(input_set.case, self.operator.families[0], seed)
@@ -350,10 +352,6 @@ def prefetch_inputs(
             return
         with contextlib.suppress(HarnessError):
             generator.prefetch(case)
-
-
-def _perturbable(value: torch.Tensor) -> bool:
-    return value.dtype.is_floating_point and value.numel() > 0
 
 
 def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -41,7 +41,7 @@ from ..replay.recorded_call import (
     finish_recording,
     watched_call,
 )
-from ..trial_parts import TrialParts
+from ..trial_parts import Meanwhile, TrialParts
 
 ORDINARY_CALLS = 3
 WATCHED_CALLS = 2
@@ -173,11 +173,16 @@ class Recorders:
             raise NotRecordedError(words, final=True)
         return judged_call
 
-    def record(self, input_sets: Callable[[], InputSet]) -> dict[bool, RecordedProgram]:
+    def record(
+        self, input_sets: Callable[[], InputSet], meanwhile: Meanwhile
+    ) -> dict[bool, RecordedProgram]:
         """Records one call of each program, and makes ordinary ones on other inputs.
 
         Both programs record side by side, on the same inputs; their ordinary calls, which tell
         times, are made one after another. The baseline has the key True.
+
+        Args:
+            meanwhile: called while the records are awaited.
 
         Raises:
             NotRecordedError: when a call is wrong here, or cannot be a plan.
@@ -192,7 +197,7 @@ class Recorders:
         elif (fault := self._first[recorded_set.case.uuid]) is not None:
             raise fault
         with self.times.measured("recording_plans"):
-            recorded = self._recorded(programs, recorded_set)
+            recorded = self._recorded(programs, recorded_set, meanwhile)
         with self.times.measured("recording_ordinary"):
             ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
             return {
@@ -235,10 +240,11 @@ class Recorders:
                 self._first[input_set.case.uuid] = None
 
     def _recorded(
-        self, programs: Mapping[bool, JudgedCall], input_set: InputSet
+        self, programs: Mapping[bool, JudgedCall], input_set: InputSet, meanwhile: Meanwhile
     ) -> dict[bool, RecordedCall]:
         """The recorded call of each; every answer is awaited before one of them is a reason."""
         layouts = {b: begin_recording(program, input_set) for b, program in programs.items()}
+        meanwhile(lambda: not all(program.session.spoke() for program in programs.values()))
         found: dict[bool, RecordedCall] = {}
         faults: list[NotRecordedError] = []
         for baseline, program in programs.items():

@@ -13,10 +13,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from ...messages.candidate import Called
 from ...schema.measurement import Objective
+from ..calls.device_memory import while_free
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
+from ..checks.call_verdict import prepare_verdict
 from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet, pick_families
 from ..operators.operator_adapter import Case
@@ -28,9 +31,9 @@ from ..replay.program_runner import ReplayedCall
 from ..replay.recorded_call import NotRecordedError
 from ..replay.wall_clock import unlike
 from ..replay.witness import SecondLook
-from ..trial_parts import TrialParts
+from ..trial_parts import Meanwhile, TrialParts
 from .programs.trial_runners import TrialRunners
-from .programs.turns import Turn, paired_turns, replay_in_turn
+from .programs.turns import Turn, paired_turns, replay_in_turn, replayed_sets
 from .recorders import RecordedProgram, launched_kernels
 from .replayed_program import ReplayedProgram
 from .samples import Samples, half_width, log_ratios, more_pairs
@@ -67,10 +70,12 @@ class SealedTiming:
         """Whether a plan of the baseline was kept from a trial before."""
         self._not_recorded: str | None = None
         self._seen: frozenset[str] = frozenset()
+        self._cases: Sequence[Case] = ()
 
     def prepare(self, cases: Sequence[Case], checked: JudgedCall) -> None:
         """Notes how much memory calls need, and which kernels were launched in `checked`."""
         self._seen = launched_kernels(checked.session, self._plan.call_timeout_s)
+        self._cases = cases
         needed = [self._call_bytes(case) * self._calls_for(case) for case in cases]
         self._runners.staging_bytes = max(needed, default=0)
 
@@ -86,11 +91,11 @@ class SealedTiming:
         measured = self._calls.times.measured
         try:
             with measured("timing_record"):
-                recorded = self._runners.record(case, sets)
+                recorded = self._runners.record(case, sets, self._draw_more(case))
             self._require_same_kernels(recorded)
             with self._runners.replaying():
                 with measured("timing_load"):
-                    ours, theirs = self._runners.load(recorded)
+                    ours, theirs = self._runners.load(recorded, self._draw_more(case))
                 with ExitStack() as stopped:
                     with measured("timing_pause"):
                         stopped.enter_context(self._context.paused())
@@ -121,6 +126,15 @@ class SealedTiming:
             words = program.other_launches(frozenset() if baseline else self._seen)
             if words is not None:
                 raise NotRecordedError(words) if baseline else OtherKernelsError(words)
+
+    def _draw_more(self, case: Case) -> Meanwhile:
+        """Draws inputs of the workload's replays, and of later ones', while something waits."""
+        cases = self._cases[self._cases.index(case) :]
+        count = replayed_sets(self._checks)
+        prepare, device = partial(prepare_verdict, self._operator), self._context.device
+        return lambda waiting: self._generator.prepare_more(
+            cases, count, while_free(waiting, device), prepare
+        )
 
     def _call_bytes(self, case: Case) -> int:
         slots = slots_of(self._operator.definition, case)

@@ -97,7 +97,7 @@ class Recording:
             device=CPU, arch="90a", info=SimpleNamespace(memory_bytes=8 << 30)
         )
         self.generator = InputGenerator(affine(), CPU, SeedBook(), PrefetchedInputs(1 << 20))
-        self.drawn = 0
+        self.drawn, self.awaited = 0, list[bool]()
         parts = TrialParts(
             plan,
             context,  # pyright: ignore[reportArgumentType]
@@ -120,7 +120,7 @@ class Recording:
             self.drawn += 1
             return self.generator.generate(CASE)
 
-        return self.recorders.record(drawn)
+        return self.recorders.record(drawn, lambda waiting: self.awaited.append(waiting()))
 
     @property
     def unread(self) -> int:
@@ -148,6 +148,7 @@ def test_both_are_recorded_side_by_side_and_timed_one_after_another():
     assert timed == each
     assert [len(p.called_ns) for p in programs.values()] == [ORDINARY_CALLS] * 2
     assert all(p.activities and p.recorded.checked.plan.kernels for p in programs.values())
+    assert len(found.awaited) == 1, "something else was done while the records were awaited"
 
 
 def test_calls_that_are_watched_follow_each_other_at_a_drawn_place_and_their_times_do_not_count():

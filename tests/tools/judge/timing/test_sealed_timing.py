@@ -241,7 +241,7 @@ class ScriptedRecorders:
     def records(self, *, baseline: bool) -> bool:
         return baseline in self.programs
 
-    def record(self, sets: Any) -> dict[bool, RecordedProgram]:
+    def record(self, sets: Any, meanwhile: Any) -> dict[bool, RecordedProgram]:
         return {baseline: self._recorded() for baseline in self.programs}
 
     def _recorded(self) -> RecordedProgram:
@@ -395,6 +395,28 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
         assert len({s.seed for s in ours.seen}) == len(ours.seen) == 4
         assert ours.poison == theirs.poison
         assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
+
+
+def test_inputs_are_drawn_while_records_and_runners_are_awaited(run, monkeypatch):
+    asked: list[tuple[list[str], int]] = []
+
+    def prepare_more(self: Any, cases: Any, count: int, waiting: Any, drawn: Any) -> None:
+        asked.append(([case.uuid for case in cases], count))
+        assert isinstance(waiting(), bool)
+
+    monkeypatch.setattr(InputGenerator, "prepare_more", prepare_more)
+    monkeypatch.setattr(
+        ScriptedRecorders, "record", lambda self, sets, meanwhile: _recorded_after(self, meanwhile)
+    )
+    found = run(blocks=2, max_pairs=10)
+    assert found.measurement.clock is TimeSource.SEALED
+    replayed, beside = 5, 1
+    assert asked == [([CASE.uuid], replayed + beside)] * 2
+
+
+def _recorded_after(recorders: ScriptedRecorders, meanwhile: Any) -> dict[bool, RecordedProgram]:
+    meanwhile(lambda: True)
+    return {baseline: recorders._recorded() for baseline in recorders.programs}
 
 
 class Forgetful(ScriptedRunner):

@@ -14,7 +14,7 @@ from ...operators.operator_adapter import Case
 from ...replay.output_checks import RightOutputs
 from ...replay.program_runner import ProgramRunner
 from ...replay.recorded_call import NotRecordedError
-from ...trial_parts import TrialParts
+from ...trial_parts import Meanwhile, TrialParts
 from ..recorders import RecordedProgram, Recorders
 from ..replayed_program import ReplayedProgram
 from .kept_baseline import KeptBaseline, end_all
@@ -45,15 +45,20 @@ class TrialRunners:
         self.staging_bytes = 0
         """For the values of calls, in each runner."""
 
-    def record(self, case: Case, sets: Callable[[], InputSet]) -> Mapping[bool, RecordedProgram]:
+    def record(
+        self, case: Case, sets: Callable[[], InputSet], meanwhile: Meanwhile
+    ) -> Mapping[bool, RecordedProgram]:
         """The recorded call of each program; `recorded_before` says whether one was kept.
+
+        Args:
+            meanwhile: called while the records are awaited.
 
         Raises:
             NotRecordedError: when a call cannot be a plan.
         """
         if self._context.device.type == "cuda":
             free_for(self.staging_bytes, self._context.device.index or 0)
-        recorded = dict(self._recorders.record(sets))
+        recorded = dict(self._recorders.record(sets, meanwhile))
         known = self._kept.recorded(case) if self._kept and True not in recorded else None
         self.recorded_before = known is not None
         if known is not None:
@@ -89,9 +94,12 @@ class TrialRunners:
         return self._runners[baseline]
 
     def load(
-        self, recorded: Mapping[bool, RecordedProgram]
+        self, recorded: Mapping[bool, RecordedProgram], meanwhile: Meanwhile
     ) -> tuple[ReplayedProgram, ReplayedProgram | None]:
         """Loads the plan of each program into every runner of it.
+
+        Args:
+            meanwhile: called while they load.
 
         Raises:
             NotRecordedError: when the values of a call are too large.
@@ -105,8 +113,10 @@ class TrialRunners:
         }
         loads = [(p, runner) for p in programs.values() for runner in p.runners]
         with ThreadPoolExecutor(len(loads)) as threads:  # each waits for a process of its own
-            for (program, _), kept in zip(loads, threads.map(_loaded, loads), strict=True):
-                program.kept = kept
+            loading = [threads.submit(_loaded, load) for load in loads]
+            meanwhile(lambda: not all(one.done() for one in loading))
+            for (program, _), loaded in zip(loads, loading, strict=True):
+                program.kept = loaded.result()
         if any(runner.most_calls < 1 for _, runner in loads):
             raise NotRecordedError("the values of one call do not fit into staging memory")
         return programs[False], programs.get(True)

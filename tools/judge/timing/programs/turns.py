@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ....messages.judge import Checks
 from ....messages.runner import Flush
 from ....schema.measurement import Objective
 from ...operators.input_sets import InputSet
@@ -101,3 +102,9 @@ def paired_turns(
             if program is not None and some
         ]
     return turns
+
+
+def replayed_sets(checks: Checks) -> int:
+    """How many inputs of a workload are replayed, where the interval takes long to be narrow."""
+    beside = 1
+    return beside + max(checks.pairs_per_block, -(-checks.max_pairs // checks.blocks))

@@ -44,7 +44,7 @@ def runners(count: int = 2) -> Any:
 
 
 def recorded() -> Any:
-    return ScriptedRecorders().record(None)[True]
+    return ScriptedRecorders().record(None, None)[True]
 
 
 def test_what_a_trial_gives_back_the_next_of_the_same_baseline_takes():
