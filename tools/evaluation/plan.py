@@ -23,7 +23,7 @@ CHECKS: dict[Scope, Checks] = {
     Scope.SMOKE: Checks(trials=1, families=0, pairs_per_block=10, max_pairs=10, warm_calls=3),
     Scope.SAMPLE: Checks(
         trials=2, families=1, held_out=3, sizes=4, size_seconds=0.5, determinism_runs=4,
-        ghost_replay=True, blocks=3, pairs_per_block=5, max_pairs=30, half_width=0.015,
+        ghost_replay=True, blocks=3, pairs_per_block=10, max_pairs=30, half_width=0.015,
         warm_calls=3,
     ),
     Scope.FULL: Checks(
