@@ -65,6 +65,11 @@ class Cost:
         return self.bytes_read + self.bytes_written
 
     @property
+    def work(self) -> float:
+        """A number that grows with the work: bytes, plus operations at one a byte."""
+        return self.bytes_moved + sum(self.flops.values())
+
+    @property
     def may_exceed(self) -> bool:
         """Whether a correct kernel may do with less: then no time is impossible by this count."""
         return self.upper_bound or self.expected

@@ -179,9 +179,8 @@ class EvaluationRequest:
 
 
 def work_estimate(operator: Operator, uuid: str) -> float:
-    """A number that grows with a workload's work: compulsory bytes plus FLOPs at one per byte."""
-    cost = operator.expected_cost(uuid)
-    return cost.bytes_read + cost.bytes_written + sum(cost.flops.values())
+    """A number that grows with a workload's work."""
+    return operator.expected_cost(uuid).work
 
 
 def chosen_workloads(

@@ -343,6 +343,13 @@ class CaseRecord:
         """Whether every call so far was right."""
         return self.status is Status.PASSED
 
+    def add(self, verdict: CallVerdict) -> None:
+        """Takes one more call in; a failure stays."""
+        self.calls += 1
+        self.errors = merged(self.errors, verdict.errors)
+        if self.failure is None:
+            self.status, self.failure = verdict.status, verdict.failure
+
 
 def not_ready(fault: ProcessLost | CandidateFault, case: Case) -> CaseRecord:
     """A held-out case whose process could not be built, though the first one was."""

@@ -38,7 +38,6 @@ class HeldOutChecks:
 
     Args:
         call: makes one call in the process for held-out cases and records its verdict.
-        work: bytes and FLOPs of a case.
         began: when the checks of public workloads began, on the monotonic clock.
     """
 
@@ -46,7 +45,6 @@ class HeldOutChecks:
         self,
         drawn: HeldOutCases,
         call: Call,
-        work: Callable[[Case], float],
         parts: TrialParts,
         time_budget: TimeBudget,
         estimate: Estimate,
@@ -54,7 +52,7 @@ class HeldOutChecks:
     ) -> None:
         self._drawn = drawn
         self._call = call
-        self._work = work
+        self._operator = parts.operator
         self._generator = parts.generator
         self._checks = parts.plan.checks
         self._time_budget = time_budget
@@ -145,7 +143,7 @@ class HeldOutChecks:
 
     def _fits(self, case: Case) -> bool:
         now = time.monotonic()
-        needed = self._estimate.seconds(self._work(case))
+        needed = self._estimate.seconds(self._operator.cost(case).work)
         left = self._time_budget.left_s
         if self._time_budget.reference_left_s <= 0:
             return False

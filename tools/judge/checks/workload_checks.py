@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ...errors import DatasetError
 from ...messages.launches import CallLaunches
@@ -24,7 +25,7 @@ from ..operators.sampled_draws import DISTRIBUTION, SampledDraws
 from ..processes.lost import ProcessLost
 from ..trial_parts import TrialParts
 from . import integrity
-from .call_verdict import CallVerdict, CaseRecord, call_it_flaky, judge_call, merged, not_ready
+from .call_verdict import CallVerdict, CaseRecord, call_it_flaky, judge_call, not_ready
 from .failures import mismatch_failure, shielded_finding
 from .held_out_checks import HeldOutChecks
 from .held_out_process import HeldOutProcess
@@ -33,6 +34,9 @@ from .time_budget import HOST_RATE, Estimate, TimeBudget
 CHEAP_CALL_S = 0.2
 DEEP_CALL_S = 0.5
 """Without a GPU, only cases with quicker calls get perturbed inputs and families."""
+
+
+GRADES = ("bitwise", "within_tolerance", "flaky")
 
 
 class Checking:
@@ -52,10 +56,9 @@ class Checking:
         self._judged_call = judged_call
         self._parts = parts
         self._generator, self._operator = parts.generator, parts.operator
-        self._checks = parts.plan.checks
+        self._checks, self._rng = parts.plan.checks, parts.rng
         self._time_budget, self._when_right = time_budget, when_right
         self._reporter, self._cancellation = parts.reporter, parts.cancellation
-        self._rng = parts.rng
         self._estimate = Estimate(time_budget.rate)
         self._reference_estimate = Estimate(HOST_RATE)
         self._poison = parts.rng.randint(0, 1)
@@ -153,7 +156,7 @@ class Checking:
         )
 
     def _affordable(self, record: CaseRecord) -> bool:
-        work, trials = self._work(record.case), self._checks.trials
+        work, trials = self._operator.cost(record.case).work, self._checks.trials
         lacking = self._time_budget.lacking(
             trials * self._estimate.seconds(work), trials * self._reference_estimate.seconds(work)
         )
@@ -163,32 +166,40 @@ class Checking:
 
     def _check(self, record: CaseRecord, *, first: bool) -> None:
         began, before = time.monotonic(), self._generator.seconds
-        verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
+        input_set = self._generator.generate(record.case)
+        verdict, outcome = self._fresh(record, input_set)
         if isinstance(outcome, CallOutcome):
             self.launches[record.case.uuid] = outcome.called.interpreted
         elapsed, reference_s = time.monotonic() - began, self._generator.seconds - before
         record.seconds_per_call = elapsed - reference_s
-        self._estimate.add(self._work(record.case), record.seconds_per_call)
-        self._reference_estimate.add(self._work(record.case), reference_s)
+        work = self._operator.cost(record.case).work
+        self._estimate.add(work, record.seconds_per_call)
+        self._reference_estimate.add(work, reference_s)
         if verdict.passed:
             self._when_right()
         for _ in range(self._checks.trials - 1):
             if not verdict.passed:
                 return
-            verdict, outcome, input_set = self._fresh(record, self._generator.generate(record.case))
-        deep = first or not self._time_budget.interpreted or elapsed < DEEP_CALL_S
+            input_set = self._generator.generate(record.case)
+            verdict, outcome = self._fresh(record, input_set)
         if not verdict.passed or self.failed is not None:
             return
+        deep = first or not self._time_budget.interpreted or elapsed < DEEP_CALL_S
         if not deep or not self.has_time_for(record, 1.0):
             self.not_run["twins_and_families"] = "left out on workloads that are slow without a GPU"
             return
         assert isinstance(outcome, CallOutcome)
-        verdict, _, _ = self._call(
-            record, self._generator.perturbed(input_set), CallOptions(poison=self._poison), outcome
-        )
+        self._check_perturbed_and_families(record, input_set, outcome)
+
+    def _check_perturbed_and_families(
+        self, record: CaseRecord, input_set: InputSet, outcome: CallOutcome
+    ) -> None:
+        """Calls on perturbed inputs where those of a call lay, then on other families' inputs."""
+        perturbed = self._generator.perturbed(input_set)
+        verdict, _ = self._call(record, perturbed, CallOptions(poison=self._poison), outcome)
         for family in pick_families(self._operator.families, self._checks.families, self._rng):
             if verdict.passed:
-                verdict, _, _ = self._fresh(record, self._generator.generate(record.case, family))
+                verdict, _ = self._fresh(record, self._generator.generate(record.case, family))
 
     def _check_again(self, record: CaseRecord) -> None:
         """Repeats every recorded input set of the case in order, those of timed calls included."""
@@ -205,18 +216,19 @@ class Checking:
                 self._call(record, input_set, CallOptions(poison=self._poison), at)
             else:
                 base = self._generator.generate(record.case, family)
-                _, outcome, _ = self._fresh(record, base)
+                _, outcome = self._fresh(record, base)
                 at = outcome if isinstance(outcome, CallOutcome) else None
                 if at is not None:
                     self.launches.setdefault(record.case.uuid, at.called.interpreted)
 
     def _fresh(
         self, record: CaseRecord, input_set: InputSet
-    ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
-        verdict, outcome, _ = self._call(record, input_set, CallOptions(poison=self._poison))
+    ) -> tuple[CallVerdict, CallOutcome | ProcessLost]:
+        """Calls on inputs at new addresses; draws of a right call are judged with all others."""
+        verdict, outcome = self._call(record, input_set, CallOptions(poison=self._poison))
         if verdict.passed and isinstance(outcome, CallOutcome):
             self._draws.note(input_set.inputs, outcome.outputs)
-        return verdict, outcome, input_set
+        return verdict, outcome
 
     def _call(
         self,
@@ -225,26 +237,24 @@ class Checking:
         options: CallOptions,
         at: CallOutcome | None = None,
         judged_call: JudgedCall | None = None,
-    ) -> tuple[CallVerdict, CallOutcome | ProcessLost, InputSet]:
+    ) -> tuple[CallVerdict, CallOutcome | ProcessLost]:
+        """Calls once, at another call's addresses where one is given, and notes the verdict."""
         judged_call = judged_call or self._judged_call
         self._cancellation.check()
         self._poison ^= 1
-        timed = CallOptions(**{**vars(options), "timeout_s": self._time_budget.call_timeout_s})
-        outcome = judged_call.call(input_set, timed, at.layout if at else None)
+        options = replace(options, timeout_s=self._time_budget.call_timeout_s)
+        outcome = judged_call.call(input_set, options, at.layout if at else None)
         self._cancellation.check()
         log = judged_call.session.log() if isinstance(outcome, ProcessLost) else ""
         verdict = judge_call(self._operator, input_set, outcome, log)
         self._note(record, verdict)
-        return verdict, outcome, input_set
+        return verdict, outcome
 
     def _note(self, record: CaseRecord, verdict: CallVerdict) -> None:
-        record.calls += 1
-        record.errors = merged(record.errors, verdict.errors)
+        record.add(verdict)
         for finding in verdict.findings:
             if all(f.claim != finding.claim for f in self.findings):
                 self.findings.append(shielded_finding(finding, record.case))
-        if record.failure is None:
-            record.status, record.failure = verdict.status, verdict.failure
 
     def has_time_for(self, record: CaseRecord, times: float) -> bool:
         """Whether a call of so many times the length of the record's fits into the budget."""
@@ -262,7 +272,7 @@ class Checking:
         """
         self._reporter.step(Stage.INTEGRITY, "interpreting what is launched on targets")
         input_set = self._generator.repeated(record.case)
-        verdict, outcome, _ = self._call(record, input_set, options, judged_call=judged_call)
+        verdict, outcome = self._call(record, input_set, options, judged_call=judged_call)
         if verdict.passed and isinstance(outcome, CallOutcome):
             return outcome.called.interpreted
         if record.failure is not None:
@@ -283,7 +293,7 @@ class Checking:
             return self._call(record, input_set, options, judged_call=process)[0]
 
         budget, estimate = self._time_budget, self._estimate
-        checks = HeldOutChecks(drawn, call, self._work, self._parts, budget, estimate, self._began)
+        checks = HeldOutChecks(drawn, call, self._parts, budget, estimate, self._began)
         if (failed := checks.run()) is not None:
             self.records[failed.case.uuid] = failed
         elif checks.not_run is not None:
@@ -342,7 +352,7 @@ class Checking:
         for run in range(self._checks.determinism_runs):
             stream = "side" if run % 4 == 1 else "default"
             options = CallOptions(stream=stream, noise=run % 4 == 2, worn=run % 2 == 1)
-            verdict, outcome, _ = self._call(record, input_set, options)
+            verdict, outcome = self._call(record, input_set, options)
             if isinstance(outcome, ProcessLost) or not verdict.passed:
                 if kept and verdict.status is Status.INCORRECT_NUMERICAL:
                     call_it_flaky(record, run + 1)
@@ -369,8 +379,7 @@ class Checking:
             self.not_run["ghost_replay"] = "the candidate's process ended with its kernels disabled"
             self.lost_process = True
             return
-        fault = outcome.called.fault
-        if fault is not None and fault.kind == "kernels_not_disabled":
+        if (fault := outcome.called.fault) is not None and fault.kind == "kernels_not_disabled":
             self.not_run["ghost_replay"] = fault.message
             self.launched_nothing = True
             return
@@ -389,10 +398,3 @@ class Checking:
 
     def _skip(self, record: CaseRecord, reason: str) -> None:
         record.status, record.reason = Status.NOT_RUN, reason
-
-    def _work(self, case: Case) -> float:
-        cost = self._operator.cost(case)
-        return cost.bytes_read + cost.bytes_written + sum(cost.flops.values())
-
-
-GRADES = ("bitwise", "within_tolerance", "flaky")

@@ -55,8 +55,8 @@ class Trial:
         self._is_right = is_right
         operator = operator or OperatorAdapter(read_definition(AFFINE), AFFINE)
         estimate = Estimate(1.0)
-        estimate.add(1.0, seconds_per_row)
-        estimate.add(1000.0, 1000 * seconds_per_row)
+        for rows in (1, 1000):
+            estimate.add(operator.cost(case(0, rows)).work, rows * seconds_per_row)
         context: Any = None
         solution = make_solution("def run(): pass", definition="affine_n64")
         checks = Checks(held_out=1, timed_held_out=2, size_seconds=size_seconds)
@@ -74,7 +74,6 @@ class Trial:
         self.checks = HeldOutChecks(
             HeldOutCases(tuple(cases), {c.uuid: dict(PUBLIC) for c in cases}, legal),
             self._call,
-            lambda case: float(case.axes["m"]),
             parts,
             TimeBudget(time.monotonic() + left_s, 60.0, interpreted, 1.0),
             estimate,
