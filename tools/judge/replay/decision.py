@@ -23,9 +23,6 @@ DIFFERS = "replay differs"
 class ClaimReason(StrEnum):
     """Why a latency is only claimed."""
 
-    NOT_RECORDED = "not_recorded"
-    INVALID_PLAN = "invalid_plan"
-    RUNNER_LOST = "runner_lost"
     REPLAY_DIFFERS = "replay_differs"
     NO_RECORDS = "no_records"
     CLOCKS_DISAGREE = "clocks_disagree"
@@ -40,12 +37,10 @@ class NotSealedError(Exception):
 
 @dataclass(frozen=True)
 class ReplayEvidence:
-    """What is known of a candidate's replay; None and empty where it did not come that far.
+    """What is known of a program's replays, none of whose compared outputs was wrong.
 
     Args:
-        recording_fault, plan_fault, runner_fault: words of what went wrong.
-        outputs_checked, outputs_wrong: replays whose outputs were compared, and did not agree.
-        wrong: which output differed first, in words.
+        outputs_checked: replays whose outputs were compared.
         spans_ns: by activity records; None where a replay had none.
         events_ns: by events, of the same replays.
         witness: the bound by the judge's own clock.
@@ -54,12 +49,7 @@ class ReplayEvidence:
         memory_kept: what the kernels can keep from one replay to the next.
     """
 
-    recording_fault: str | None = None
-    plan_fault: str | None = None
-    runner_fault: str | None = None
     outputs_checked: int = 0
-    outputs_wrong: int = 0
-    wrong: str = ""
     spans_ns: tuple[int | None, ...] = ()
     events_ns: tuple[int | None, ...] = ()
     witness: Witness | None = None
@@ -80,9 +70,6 @@ class ClockDecision:
 def decide(evidence: ReplayEvidence) -> ClockDecision:
     """Sealed if nothing speaks against it; the first thing that does is the reason."""
     for reason, words in (
-        (ClaimReason.NOT_RECORDED, evidence.recording_fault),
-        (ClaimReason.INVALID_PLAN, evidence.plan_fault),
-        (ClaimReason.RUNNER_LOST, evidence.runner_fault),
         (ClaimReason.REPLAY_DIFFERS, _outputs(evidence)),
         (ClaimReason.NO_RECORDS, _records(evidence)),
         (ClaimReason.CLOCKS_DISAGREE, _clocks(evidence)),
@@ -96,11 +83,6 @@ def decide(evidence: ReplayEvidence) -> ClockDecision:
 
 
 def _outputs(evidence: ReplayEvidence) -> str | None:
-    if evidence.outputs_wrong:
-        return (
-            f"{evidence.outputs_wrong} of {evidence.outputs_checked} replays differ from what the "
-            f"call must give{': ' * bool(evidence.wrong)}{evidence.wrong}"
-        )
     if evidence.outputs_checked < len(evidence.spans_ns):
         return "Not every timed output was checked"
     return None
