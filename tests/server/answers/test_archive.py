@@ -22,32 +22,12 @@ from kernel_harness.tools.archive.search.parent_selection import Alternative, Se
 from kernel_harness.tools.archive.search.role_context import ContextEntry, Role, RoleContext
 from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
 
+from ...made_nodes import made_node
 
-def node(**changes: Any) -> Node:
-    made = Node(
-        candidate_id="4f2a9c01d3be",
-        commit="c" * 40,
-        ref="refs/candidates/1",
-        parents=(),
-        definition="d",
-        op_type="",
-        name="mine",
-        language="triton",
-        hardware="H200",
-        scope="full",
-        status="PASSED",
-        stage="done",
-        outcome=CandidateStatus.FASTER,
-        outcome_words="1.2x parent",
-        latency_us=4.0,
-        speedup=1.2,
-        noise=0.02,
-        at=0,
-        evaluation_id="ev-1",
-        content_hash="h",
-        normalised_hash="n",
-    )
-    return replace(made, **changes)
+
+def node(candidate_id: str = "4f2a9c01d3be", **changes: Any) -> Node:
+    faster = {"outcome": CandidateStatus.FASTER, "outcome_words": "1.2x parent"}
+    return made_node(candidate_id, **{**faster, "latency_us": 4.0, "speedup": 1.2, **changes})
 
 
 def found(**changes: Any) -> SearchResult:

@@ -7,40 +7,20 @@ import pytest
 from kernel_harness.tools.agents.lessons.fact_check import checked_lessons
 from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
 
+from ....made_nodes import made_node
+
 FAST, SLOW, WRONG = "a" * 12, "b" * 12, "c" * 12
 
 
-def node(identity: str, outcome: CandidateStatus, latency: float | None, parents=()) -> Node:
-    return Node(
-        evaluation_id="ev-1",
-        content_hash="0",
-        hardware="H200",
-        scope="sample",
-        status="PASSED",
-        stage="done",
-        outcome=outcome,
-        outcome_words="",
-        latency_us=latency,
-        speedup=None,
-        noise=0.01,
-        at=1,
-        candidate_id=identity,
-        commit=identity,
-        ref="",
-        parents=tuple(parents),
-        definition="d",
-        op_type="d",
-        name="n",
-        language="triton",
-        normalised_hash=identity,
-    )
+def node(identity: str, outcome: CandidateStatus, latency: float | None, *parents: str) -> Node:
+    return made_node(identity, *parents, outcome=outcome, latency_us=latency)
 
 
 NODES = [
     node("d" * 12, CandidateStatus.UNCOMPARED, 12.0),
-    node(FAST, CandidateStatus.FASTER, 8.0, ["d" * 12]),
-    node(SLOW, CandidateStatus.SLOWER, 16.0, [FAST]),
-    node(WRONG, CandidateStatus.FAILED, None, [FAST]),
+    node(FAST, CandidateStatus.FASTER, 8.0, "d" * 12),
+    node(SLOW, CandidateStatus.SLOWER, 16.0, FAST),
+    node(WRONG, CandidateStatus.FAILED, None, FAST),
 ]
 
 

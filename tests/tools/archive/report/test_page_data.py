@@ -6,33 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.archive.report.page_data import boards, diff_lines, tree_rows
-from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
+from kernel_harness.tools.archive.store.entry import Node
+
+from ....made_nodes import made_node
 
 
 def node(name: str, *parents: str, latency: float | None = None, at: int = 0) -> Node:
-    return Node(
-        candidate_id=name,
-        commit=name,
-        ref=name,
-        parents=parents,
-        definition="d",
-        op_type="",
-        name=name,
-        language="triton",
-        hardware="H200",
-        scope="full",
-        status="PASSED",
-        stage="done",
-        outcome=CandidateStatus.EQUAL,
-        outcome_words="",
-        latency_us=latency,
-        speedup=None,
-        noise=0.02,
-        at=at,
-        evaluation_id=name,
-        content_hash=name,
-        normalised_hash=name,
-    )
+    return made_node(name, *parents, latency_us=latency, at=at)
 
 
 def test_the_line_to_the_best_stays_straight():
