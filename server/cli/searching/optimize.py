@@ -13,8 +13,10 @@ from ..commands import SettingsOf, SettingsOptions, command_factory
 if TYPE_CHECKING:
     from ....tools.agents.records.ledger import SearchLedger
     from ....tools.agents.records.options import SearchOptions
+    from ....tools.agents.searches.agent_step import Serve
     from ....tools.agents.searches.search_loop import UnattendedSearch
     from ....tools.harness import Harness
+    from .live import SearchView
 
 STATUS, STOP = "status", "stop"
 LAST = "last"
@@ -222,22 +224,24 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
     return outcome[0]
 
 
-def _search(harness: Harness, arguments: argparse.Namespace, serve: Any, view: Any) -> Any:
+def _search(
+    harness: Harness, arguments: argparse.Namespace, serve: Serve, view: SearchView
+) -> UnattendedSearch:
+    """A new search, or the one that is to go on."""
     from ....tools.agents.clients.table import agent_named
     from ....tools.agents.records.state import state_of
     from ....tools.agents.searches.search_loop import UnattendedSearch
 
-    home = Path.home()
     operator = harness.dataset.operator(arguments.operator)
-    if arguments.resume is None:
-        options = search_options(arguments, operator.name)
-        agent = agent_named(options.agent)
-        return UnattendedSearch.begun(harness, options, agent, serve, home, view.show)
-    ledger = _ledger(harness, arguments.resume, operator.name)
-    before = state_of(ledger.events()).options
-    options = search_options(arguments, before.definition, before)
+    ledger, before = None, None
+    if arguments.resume is not None:
+        ledger = _ledger(harness, arguments.resume, operator.name)
+        before = state_of(ledger.events()).options
+    options = search_options(arguments, operator.name, before)
     agent = agent_named(options.agent)
-    return UnattendedSearch.resumed(harness, ledger, options, agent, serve, home, view.show)
+    return UnattendedSearch.opened(
+        harness, options, agent, serve, Path.home(), view.show, ledger=ledger
+    )
 
 
 def _dry_run(harness: Harness, arguments: argparse.Namespace) -> str:

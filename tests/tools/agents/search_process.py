@@ -29,10 +29,8 @@ async def main(data: str, kernels: str, agent: str, rounds: str, parallel: str) 
     asked = options(agent, rounds=int(rounds), parallel=int(parallel), round_minutes=0.1)
     command, home = agent_named(agent), Path(data) / "home"
     known = searches(harness.archive.repository)
-    search = (
-        UnattendedSearch.resumed(harness, known[0], asked, command, no_server, home)
-        if known
-        else UnattendedSearch.begun(harness, asked, command, no_server, home)
+    search = UnattendedSearch.opened(
+        harness, asked, command, no_server, home, ledger=known[0] if known else None
     )
     await search.run()
 

@@ -59,10 +59,10 @@ async def searched(
     asked = options(agent, **changes)
     command = agent_named(agent)
     if not served:
-        search = UnattendedSearch.begun(harness, asked, command, no_server, home)
+        search = UnattendedSearch.opened(harness, asked, command, no_server, home)
         await search.run()
         return search
     async with round_endpoints() as serve:
-        search = UnattendedSearch.begun(harness, asked, command, serve, home)
+        search = UnattendedSearch.opened(harness, asked, command, serve, home)
         await search.run()
     return search

@@ -61,7 +61,7 @@ def show_nothing(state: SearchState, parts: SearchParts) -> None:
 class UnattendedSearch:
     """One search and its process.
 
-    Use `begun` or `resumed`, then `run`.
+    Use `opened`, then `run`.
     """
 
     parts: SearchParts
@@ -71,7 +71,7 @@ class UnattendedSearch:
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
-    def begun(
+    def opened(
         cls,
         harness: Harness,
         options: SearchOptions,
@@ -79,8 +79,14 @@ class UnattendedSearch:
         serve: Serve,
         user_home: Path,
         show: Show = show_nothing,
+        *,
+        ledger: SearchLedger | None = None,
     ) -> UnattendedSearch:
-        """A new search; nothing of it is done.
+        """A new search, of which nothing is done, or one that goes on.
+
+        Args:
+            options: of one that goes on, its limits may be other ones than before.
+            ledger: the steps of one that goes on.
 
         Raises:
             RequestError: when it would never stop.
@@ -88,61 +94,22 @@ class UnattendedSearch:
         """
         require_an_end(options, agent)
         require_confinement(options)
-        identity = f"s{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
-        operator = harness.dataset.operator(options.definition)
-        operator.require_workloads()
-        options = options.model_copy(update={"definition": operator.name})
-        first = SearchBegan(
-            at=time.time(),
-            search_id=identity,
-            options=options,
-            agent=agent.name,
-            version=version("kernel-harness"),
-        )
-        ledger = SearchLedger(harness.archive.repository, SearchName(operator.name, identity).ref)
-        ledger.append(first)
-        return cls._of(harness, ledger, agent, serve, user_home, show)
-
-    @classmethod
-    def resumed(
-        cls,
-        harness: Harness,
-        ledger: SearchLedger,
-        options: SearchOptions,
-        agent: AgentCommand,
-        serve: Serve,
-        user_home: Path,
-        show: Show = show_nothing,
-    ) -> UnattendedSearch:
-        """A search that goes on, under limits that may be other ones.
-
-        Raises:
-            CapabilityError: when agents cannot be confined here.
-        """
-        require_an_end(options, agent)
-        require_confinement(options)
-        search = cls._of(harness, ledger, agent, serve, user_home, show)
-        search.parts.options = options
-        return search
-
-    @classmethod
-    def _of(
-        cls,
-        harness: Harness,
-        ledger: SearchLedger,
-        agent: AgentCommand,
-        serve: Serve,
-        user_home: Path,
-        show: Show,
-    ) -> UnattendedSearch:
+        if ledger is None:
+            operator = harness.dataset.operator(options.definition)
+            operator.require_workloads()
+            options = options.model_copy(update={"definition": operator.name})
+            ledger = _begun(harness, options, agent)
         state = state_of(ledger.events())
-        folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
-        budget = DeviceBudget(state.options.device_seconds, time.time())
-
-        async def tell(event: SearchEvent) -> None:
-            await search.tell(event)
-
-        parts = SearchParts(harness, state.options, agent, folder, serve, tell, budget, user_home)
+        parts = SearchParts(
+            harness,
+            options,
+            agent,
+            SearchFolder(searches_dir(harness.settings) / state.began.search_id),
+            serve,
+            lambda event: search.tell(event),
+            DeviceBudget(options.device_seconds, time.time()),
+            user_home,
+        )
         search = cls(parts, ledger, state, show)
         return search
 
@@ -320,6 +287,22 @@ class UnattendedSearch:
                 "best_floor_percent": sum(shares) / len(shares) if shares else None,
             }
         )
+
+
+def _begun(harness: Harness, options: SearchOptions, agent: AgentCommand) -> SearchLedger:
+    """The steps of a new search: its beginning."""
+    identity = f"s{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+    ledger = SearchLedger(harness.archive.repository, SearchName(options.definition, identity).ref)
+    ledger.append(
+        SearchBegan(
+            at=time.time(),
+            search_id=identity,
+            options=options,
+            agent=agent.name,
+            version=version("kernel-harness"),
+        )
+    )
+    return ledger
 
 
 def _cost_alone(options: SearchOptions) -> bool:

@@ -205,7 +205,7 @@ async def test_a_search_stops_when_it_is_told(device: ScriptedHarness, tmp_path:
         if parts.activity and (parts.folder.round(1).work / "child").exists():
             parts.folder.ask_to_stop()
 
-    search = UnattendedSearch.begun(
+    search = UnattendedSearch.opened(
         device, options(agent, rounds=5), agent_named(agent), no_server, tmp_path, show
     )
     began = time.monotonic()
