@@ -72,8 +72,9 @@ def test_four_pairs_say_nothing():
 def test_samples_set_aside_do_not_count():
     base = measured([10.0] * 20)
     throttled = measured([10.0] * 10 + [99.0] * 10, set_aside=list(range(10, 20)))
-    verdict = comparison.compare(base, throttled, {})
-    assert verdict is not None and verdict.pairs == 10 and verdict.ratio == pytest.approx(1)
+    for pair in ((base, throttled), (throttled, base)):
+        verdict = comparison.compare(*pair, {})
+        assert verdict is not None and verdict.pairs == 10 and verdict.ratio == pytest.approx(1)
 
 
 @given(st.floats(1.5, 9000), st.floats(0.5, 2))
@@ -94,10 +95,20 @@ def test_the_ratio_is_baseline_over_candidate_and_inside_its_interval(middle, fa
         ((-0.03, -0.02), 0.001, Decision.SLOWER),
         ((-0.002, 0.002), 0.9, Decision.EQUAL),
         ((0.005, 0.02), 0.001, Decision.INCONCLUSIVE),
+        ((-0.02, -0.005), 0.001, Decision.INCONCLUSIVE),
+        ((-0.03, -0.02), 0.2, Decision.INCONCLUSIVE),
     ],
 )
 def test_the_rule(interval, sign_p, decision):
     assert comparison.decide(interval, sign_p, 0.01) is decision
+
+
+def test_a_gain_that_is_sure_to_95_percent_alone_is_not_decided():
+    base, ours = measured(noisy(18, 30.6)), measured(noisy(9_018, 30))
+    verdict = comparison.compare(base, ours, {"1": 0.00572})
+    assert verdict is not None and verdict.confidence == 0.95
+    assert verdict.interval[0] > verdict.threshold
+    assert verdict.decision is Decision.INCONCLUSIVE
 
 
 def passed(uuid, latency_us, baseline_us=None, weight=None):

@@ -38,6 +38,7 @@ def verdict_on(
     policy: Policy | None = None,
     folder: Path | None = None,
     signs: Sequence[str] = (),
+    mutated: Sequence[str] = (),
     **factors: float,
 ):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
@@ -52,6 +53,7 @@ def verdict_on(
         outputs=outputs,
         poisons=dict.fromkeys(outputs, 0),
         layout=layout,
+        mutated=list(mutated),
     )
     operator = OperatorAdapter(DEFINITION, folder)
     operator.policy = policy or operator.policy
@@ -60,6 +62,14 @@ def verdict_on(
 
 def test_right_outputs_pass():
     assert verdict_on().passed
+
+
+def test_a_call_that_changed_an_input_is_a_violation_whatever_its_values():
+    for factor in (1.0, 3.0):
+        verdict = verdict_on(mutated=["x"], a=factor)
+        assert verdict.status is Status.INTEGRITY_VIOLATION and verdict.failure is not None
+        assert "changed its input" in verdict.failure.message
+        assert [finding.severity for finding in verdict.findings] == [Severity.VIOLATION]
 
 
 def test_every_wrong_output_is_told_and_the_worst_is_first():
