@@ -7,6 +7,7 @@ says how many and where they are.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +18,8 @@ BUDGET_CHARACTERS = 24_000
 """Of JSON, in bytes: under 8,000 tokens at three a token, pessimistic for names and numbers; a
 letter of another script is about three bytes and about one token."""
 
+CONCISE_CHARACTERS = 2_000
+"""Of JSON: 500 tokens, at four characters each."""
 LONGEST_TEXT = 8_000
 NOTEWORTHY = 0.5
 """Share of a budget of time from which the budgets are told."""
@@ -26,22 +29,31 @@ BUDGETED = {"building": ("candidate_build", "build")} | {
 """Who has a budget of time: the stage that it is spent in, and the name of the budget."""
 SHORTEST_TEXT = 60
 
+_SENTENCE = re.compile(r"\.(?= [A-Z])")
 Detail = Literal["concise", "detailed"]
 A = TypeVar("A", bound=Answer)
 
 
-def fitted(build: Callable[[int], A], most: int) -> A:
+def fitted(build: Callable[[int], A], most: int, *, concise: bool = False) -> A:
     """The answer with as many rows as fit the budget, every text in it fit to be shown.
 
     Args:
         build: makes the answer with at most that many rows.
         most: rows to begin with.
+        concise: whether the budget is that of a short answer, which is made tighter step by step.
     """
+
+    def too_long(answer: A) -> bool:
+        written = answer.model_dump_json()
+        if concise:
+            return len(written) > CONCISE_CHARACTERS
+        return len(written.encode()) > BUDGET_CHARACTERS
+
     rows, longest = most, LONGEST_TEXT
     answer = _shortened(build(rows), longest)
-    while len(answer.model_dump_json().encode()) > BUDGET_CHARACTERS:
+    while too_long(answer):
         if rows > 0:
-            rows = min(rows - 1, int(rows * 0.7))
+            rows = rows - 1 if concise else min(rows - 1, int(rows * 0.7))
         elif longest > SHORTEST_TEXT:
             longest //= 2
         else:
@@ -68,6 +80,15 @@ def _shortened(answer: A, longest: int) -> A:
 def cut(text: str | None, most: int) -> str | None:
     """The text shortened to `most` characters; None for no text and for an empty one."""
     return shorten(text, most) or None if text else None
+
+
+def sentences(text: str, most: int) -> str:
+    """The first sentences of a text that `most` characters hold; of a longer one its two ends."""
+    plain = shorten(text, len(text) + 1)
+    if len(plain) <= most:
+        return plain
+    ends = [found.end() for found in _SENTENCE.finditer(plain) if found.end() <= most]
+    return plain[: ends[-1]] if ends else shorten(plain, most)
 
 
 def microseconds(value: float | None) -> str:

@@ -6,6 +6,7 @@ choice: those that failed, then those that cost the most time.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,18 @@ from ....tools.schema.evaluation import (
 )
 from ....tools.schema.measurement import Decision, Objective, TimeSource
 from ....tools.signing.keyring import Trust, Verification
-from ....tools.text import short_uuid, shorten
+from ....tools.text import short_uuid
 from .. import plans
 from ..text import (
     Detail,
     cut,
     fitted,
     lines,
+    sentences,
     showing,
 )
 from . import static_check, summary
+from .limits import MOST_KERNELS, ROWS, TEXTS_FIRST, Limits, limits_of
 from .models import (
     EvaluationAnswer,
     EvidencePart,
@@ -51,22 +54,17 @@ if TYPE_CHECKING:
 
 from ....tools.devices.roofline import sol_exec_bench_score_guarded, sol_percent
 
-ROWS: dict[str, int] = {"concise": 8, "detailed": 60}
 FEW_ROWS = 6
 """Of more workloads than all of which are shown at `concise`."""
-TABLE_ROWS = 10
-SUMMARY_CHARACTERS = 1_000
-EXCERPT_CHARACTERS = {"concise": 2_000, "detailed": 6_000}
 _DETAILS = (
     *("regime", "latency_interval_us", "baseline_latency_us", "baseline_called_us", "cold_us"),
     *("clean_us", "baseline_clean_us", "sustained_us", "baseline_sustained_us", "warm_us"),
     "baseline_warm_us",
 )
 """What is told of a workload only where all is shown."""
+_INCLUDED = re.compile(r"In file included from |\s+from \S+:\d+[,:]")
 GAPS = 1.5
 """Times its latency that a call takes in the candidate's process, from which both are told."""
-FINDING_CHARACTERS = 250
-LOG_CHARACTERS = {"concise": 800, "detailed": 4_000}
 
 
 def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> EvaluationAnswer:
@@ -80,31 +78,36 @@ def evaluation_answer(evaluated: Evaluated, detail: Detail = "concise") -> Evalu
     seen = SeenPart.of(known.prior_run) if known.prior_run else None
     unverified, signed = _trust_words(evaluated.verification)
     steps = next_steps(evaluation, unverified)
-    few = detail == "concise" and len(evaluation.workloads) > ROWS[detail]
-    most = FEW_ROWS if few else ROWS[detail]
-    answer = fitted(lambda rows: _answer(evaluation, detail, rows, seen, steps), most)
-    earlier = None
-    if evaluated.earlier:
-        judged = evaluation.evidence.started_at
-        earlier = f"These bytes were judged before, at {judged}; force=true judges them again."
+    concise = detail == "concise"
+    most = ROWS[detail]
+    if concise and summary.only_compiled(evaluation):
+        most = MOST_KERNELS
+    elif concise and len(evaluation.workloads) > most:
+        most = FEW_ROWS
     outside = part.outside if (part := plans.anchors_part(known.anchors)) else []
     warning = f"UNVERIFIED, it ranks nowhere: {unverified}. It says:" if unverified else None
-    left = plans.anchor_words(known.anchors)
-    commit = not_committed_words(evaluated.not_committed)
     unclimbed = summary.unclimbed_words(evaluated.ladder)
-    screen = lines(
-        warning,
-        answer.summary,
-        summary.ladder_words(evaluated.ladder) if detail == "detailed" else unclimbed,
-        left,
-        earlier,
-        signed,
-        commit,
-    )
-    climbed = evaluated.ladder if detail == "detailed" or not unclimbed else ()
-    rungs = [RungPart.of(r, workloads=r.workloads or None) for r in climbed]
-    changes = {"summary": screen, "anchors": outside, "unverified": unverified, "ladder": rungs}
-    return answer.model_copy(update=changes)
+    climbed = unclimbed if concise else summary.ladder_words(evaluated.ladder)
+    after = (climbed, plans.anchor_words(known.anchors), _earlier_words(evaluated), signed)
+    commit = not_committed_words(evaluated.not_committed)
+
+    def build(left: int) -> EvaluationAnswer:
+        answer = _answer(evaluation, detail, limits_of(detail, left, most), seen, steps)
+        screen = lines(warning, answer.summary, *after, commit)
+        changes = {"summary": screen, "anchors": outside, "unverified": unverified}
+        return answer.model_copy(update=changes)
+
+    answer = fitted(build, most + TEXTS_FIRST if concise else most, concise=concise)
+    rungs = () if concise and unclimbed else evaluated.ladder
+    ladder = [RungPart.of(r, workloads=r.workloads or None) for r in rungs]
+    return answer.model_copy(update={"ladder": ladder})
+
+
+def _earlier_words(evaluated: Evaluated) -> str | None:
+    if not evaluated.earlier:
+        return None
+    judged = evaluated.evaluation.evidence.started_at
+    return f"These bytes were judged before, at {judged}; force=true judges them again."
 
 
 def _trust_words(verification: Verification | None) -> tuple[str | None, str | None]:
@@ -116,42 +119,50 @@ def _trust_words(verification: Verification | None) -> tuple[str | None, str | N
 
 
 def _answer(
-    evaluation: Evaluation, detail: Detail, rows: int, seen: SeenPart | None, steps: list[str]
+    evaluation: Evaluation, detail: Detail, limits: Limits, seen: SeenPart | None, steps: list[str]
 ) -> EvaluationAnswer:
-    chosen = _worth_showing(evaluation.workloads, rows)
+    whole = detail == "detailed"
+    candidates = evaluation.workloads
+    if evaluation.failure and not whole:  # what was not run for it is counted, and that is all
+        candidates = [result for result in candidates if result.status is not Status.NOT_RUN]
+    chosen = _worth_showing(candidates, limits.rows)
     uri = evaluation_uri(evaluation.evaluation_id)
     shown = showing(
         len(chosen),
-        len(evaluation.workloads),
+        len(candidates),
         "read_report(uri=evaluation_uri, section='workloads') has all.",
     )
-    whole = detail == "detailed"
-    compiled = 2 * rows if whole else min(static_check.STATIC_ROWS, rows + 4)
     only_compiled = summary.only_compiled(evaluation)
     words = seen.words if seen and whole else None
+    untimed = evaluation.status is Status.RUNNING or (only_compiled and not whole)
     return EvaluationAnswer.of(
         evaluation,
-        summary=summary.summary(evaluation, chosen, shown, steps, words, whole=whole),
+        summary=summary.summary(
+            evaluation, chosen, shown, steps, words, most=limits.message, whole=whole
+        ),
         next_steps=steps,
         **({} if whole else dict.fromkeys(("definition", "solution_name", "language"))),
-        failure=_failure(evaluation.failure, EXCERPT_CHARACTERS[detail], whole=whole),
-        totals=_totals(evaluation, whole=whole),
-        **({"not_timed_reason": None} if evaluation.status is Status.RUNNING else {}),
+        failure=_failure(evaluation.failure, limits.excerpt, whole=whole),
+        totals=_totals(evaluation, limits.clock, whole=whole),
+        **({"not_timed_reason": None} if untimed else {}),
         workloads=[_workload(w, detail, evaluation) for w in chosen if whole or not only_compiled],
         workloads_shown=shown if whole or not only_compiled else None,
-        integrity=_integrity(evaluation, detail),
+        integrity=_integrity(evaluation, limits.finding, whole=whole),
         static=static_check.static_parts(
             evaluation.static if whole or only_compiled else None,
-            compiled,
+            limits.kernels,
             summary.axes_of(evaluation),
             whole=whole,
         ),
         static_note=static_check.static_note(
-            evaluation.static, compiled, uri, listed=whole or only_compiled, whole=whole
+            evaluation.static,
+            limits.kernels,
+            listed=whole or only_compiled,
+            reason_characters=limits.reason,
         ),
         evidence=_evidence(evaluation.evidence, chosen, detail),
         content_hash=evaluation.content_hash if whole else None,
-        log=cut(_log(evaluation, whole=whole), LOG_CHARACTERS[detail]),
+        log=cut(_log(evaluation, whole=whole), limits.log),
         seen_before=seen,
         evaluation_uri=uri,
     )
@@ -184,8 +195,14 @@ def _failure(failure: Failure | None, excerpt: int, *, whole: bool) -> FailurePa
         message=failure.message if whole else None,
         remedy=failure.remedy if whole else None,
         held_out=failure.held_out or None,
-        excerpt=cut(failure.excerpt, excerpt),
+        excerpt=cut(failure.excerpt if whole else _first_errors(failure.excerpt), excerpt),
     )
+
+
+def _first_errors(excerpt: str | None) -> str | None:
+    """What was printed without the lines in which a compiler tells who includes whom."""
+    kept = [line for line in (excerpt or "").splitlines() if not _INCLUDED.match(line)]
+    return "\n".join(kept) or None
 
 
 def _log(evaluation: Evaluation, *, whole: bool) -> str:
@@ -196,7 +213,7 @@ def _log(evaluation: Evaluation, *, whole: bool) -> str:
     return "" if known and not whole else evaluation.log
 
 
-def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
+def _totals(evaluation: Evaluation, clock_characters: int, *, whole: bool) -> TotalsPart:
     totals = evaluation.totals
     counts = ("wins", "ties", "losses", "inconclusive")
     hidden: dict[str, None] = {} if whole else {"mean_of_ratios": None, "ratio_of_means": None}
@@ -209,7 +226,7 @@ def _totals(evaluation: Evaluation, *, whole: bool) -> TotalsPart:
         floors_us=_mean_floors(evaluation),
         input_family=evaluation.input_family or None,
         clock=str(sealing.source) if sealing else None,
-        clock_reason=cut(sealing.reason, 400 if whole else 160) if sealing else None,
+        clock_reason=cut(sealing.reason, clock_characters) if sealing else None,
         **hidden,
     )
 
@@ -257,9 +274,12 @@ def _left_out(result: WorkloadResult, evaluation: Evaluation) -> dict[str, Any]:
     left: dict[str, Any] = dict.fromkeys(_DETAILS)
     left |= {"uuid": short_uuid(result.uuid), "sol_percents": {}, "sol_exec_bench_score": None}
     timed = result.latency_us is not None
+    untold = timed or evaluation.failure is not None
     left["floors_us"] = (
-        {} if timed else {name: us for name, us in result.floors_us.items() if name != "device"}
+        {} if untold else {name: us for name, us in result.floors_us.items() if name != "device"}
     )
+    if result.status is Status.PASSED:
+        left["status"] = None
     clocks = {other.sealing.source for other in evaluation.workloads if other.sealing}
     if len(clocks) < 2 or (result.sealing and result.sealing.source is TimeSource.SEALED):
         left["clock"] = None
@@ -270,33 +290,36 @@ def _left_out(result: WorkloadResult, evaluation: Evaluation) -> dict[str, Any]:
     return left
 
 
-def _integrity(evaluation: Evaluation, detail: Detail) -> IntegrityPart:
+def _integrity(evaluation: Evaluation, most: int, *, whole: bool) -> IntegrityPart:
     """The findings; the checks that ran, and those that could not, only where all is shown."""
     integrity = evaluation.integrity
     order = [Severity.VIOLATION, Severity.WARNING, Severity.NOTE]
     findings = sorted(integrity.findings, key=lambda finding: order.index(finding.severity))
-    if detail == "concise":
+    if not whole:
         stated = evaluation.failure.message if evaluation.failure else None
-        parts = _by_claim(findings, stated)[:8]
+        parts = _by_claim(findings, stated, most)[:8]
         return IntegrityPart.of(integrity, checks=[], not_run={}, findings=parts)
     left = {name: why[:160] for name, why in [*integrity.not_run.items()][:20]}
     return IntegrityPart.of(integrity, not_run=left, findings=findings[:8])
 
 
-def _by_claim(findings: list[Finding], stated: str | None) -> list[FindingPart]:
+def _by_claim(findings: list[Finding], stated: str | None, most: int) -> list[FindingPart]:
     """The first finding of each claim, with how many say the same of other workloads.
 
     Args:
         stated: the failure's message: a finding that says the same is only named.
+        most: characters of each.
     """
     alike = Counter((f.claim, f.severity) for f in findings)
     first = {(f.claim, f.severity): f for f in reversed(findings)}
     parts = []
     for one, number in alike.items():
         said = first[one].message
-        words = [] if said == stated else [shorten(said, FINDING_CHARACTERS)]
+        words = [] if said == stated else [sentences(said, most)]
         words += [f"({number - 1} more like it.)"] if number > 1 else []
-        parts.append(FindingPart.of(first[one], message=" ".join(words) or None))
+        severity = None if one[1] is Severity.WARNING else one[1]
+        message = " ".join(words) or None
+        parts.append(FindingPart.of(first[one], message=message, severity=severity))
     return parts
 
 

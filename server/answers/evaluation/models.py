@@ -54,7 +54,7 @@ class WorkloadVerdict(Result):
 
     uuid: str = Field(description="At `concise` its beginning, which every tool takes.")
     axes: dict[str, int]
-    status: str
+    status: str | None = Field(default=None, description="Absent from a short row: PASSED.")
     reason: str | None = None
     regime: str | None = None
     errors: list[ErrorPart] = Field(default_factory=list)
@@ -171,7 +171,7 @@ class FindingPart(Result):
     """What an integrity check saw."""
 
     claim: str
-    severity: str
+    severity: str | None = Field(default=None, description="Absent from a short one: warning.")
     message: Annotated[str | None, short(600)] = Field(
         default=None, description="Absent where `summary` tells it as the failure's."
     )
@@ -189,7 +189,9 @@ class IntegrityPart(Result):
 class StaticPart(Result):
     """What compiling one kernel for one target showed, without running it."""
 
-    kernel: Annotated[str, short(120)]
+    kernel: Annotated[str | None, short(120)] = Field(
+        default=None, description="Absent: that of the row before."
+    )
     target: str
     config: str | None = Field(
         default=None,
@@ -197,7 +199,9 @@ class StaticPart(Result):
         "absent: as in the row before.",
     )
     registers: int | None = Field(default=None, description="Of a thread.")
-    shared_bytes: int | None = Field(default=None, description="Of a block.")
+    shared_bytes: int | None = Field(
+        default=None, description="Of a block; of a short row these three are absent for none."
+    )
     stack_bytes: int | None = Field(default=None, description="Of a thread.")
     spill_bytes: int | None = Field(default=None, description="Of a thread.")
     threads: int | None = Field(default=None, description="Of a block, where the code says so.")

@@ -168,7 +168,7 @@ def _after_pass(evaluation: Evaluation) -> list[str]:
             f"then {_evaluate(scope, ', force=true')} measures again.",
         ]
     if scope is Scope.SAMPLE:
-        return [archive, f"{_evaluate(Scope.FULL)} shows whether it holds on every workload."]
+        return [archive, f"{_evaluate(Scope.FULL)} tries every workload."]
     return [archive, "promote_candidate(candidate_id=…) decides whether it becomes the best."]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,22 +12,22 @@ from ....tools.devices.targets import meant
 from ....tools.schema.evaluation import StaticCheck, StaticKernel
 from ....tools.text import counted, shorten
 from ..text import axes_words, lines, showing
+from .limits import MOST_KERNELS
 from .models import StaticPart
 
-STATIC_ROWS = 12
 SUMMARY_ROWS = 6
 CONFIG_CHARACTERS = 200
-REASON_CHARACTERS = 300
 LAUNCHES_SHOWN = 4
 EMPTY = 16
 """Instructions of a kernel that only returns: what is padded to a cache line."""
 Axes = Mapping[str, int]
+_DIGITS = re.compile(r"\d+")
 _TENSOR = {"tensor_mma": "mma.sync", "tensor_wgmma": "wgmma", "tensor_tcgen05": "tcgen05"}
 
 
 def static_parts(
     check: StaticCheck | None,
-    rows: int = STATIC_ROWS,
+    rows: int = MOST_KERNELS,
     axes: Mapping[str, Axes] | None = None,
     *,
     whole: bool = False,
@@ -37,7 +38,7 @@ def static_parts(
         axes: of each workload, by uuid.
         whole: whether a row repeats what the one before it says of constants, grids and notes.
     """
-    kernels = check.kernels[:rows] if check else []
+    kernels = _chosen(check.kernels, rows) if check else []
     parts = [
         StaticPart.of(
             kernel,
@@ -51,33 +52,59 @@ def static_parts(
     if whole:
         return parts
     first: dict[str, Mapping[str, Any]] = {}
-    latest: dict[str, StaticPart] = {}
+    stated: set[tuple[str, str]] = set()
     shown: list[StaticPart] = []
     for before, part, kernel in zip([None, *parts], parts, kernels, strict=False):
-        lean = _unlike(before, latest.get(part.target), part)
+        lean = _unlike(before, part, stated)
         known = first.setdefault(kernel.name, kernel.config)
         changed = {k: v for k, v in kernel.config.items() if known.get(k, ...) != v}
         if lean.config and changed and known.keys() == kernel.config.keys():
             lean = lean.model_copy(update={"config": config_words(changed)})
         shown.append(lean)
-        latest[part.target] = part
     return shown
 
 
-def _unlike(before: StaticPart | None, same: StaticPart | None, part: StaticPart) -> StaticPart:
-    """The row without what an earlier one says, nor a stack of no bytes.
+def _chosen(kernels: Sequence[StaticKernel], rows: int) -> list[StaticKernel]:
+    """So many of the kernels, in their own order: of the first target those that lack most."""
+    targets = [*dict.fromkeys(kernel.target for kernel in kernels)]
+
+    def weight(place: int) -> tuple[float, ...]:
+        kernel = kernels[place]
+        spilled, full = kernel.spill_bytes or 0, kernel.occupancy
+        return targets.index(kernel.target), -spilled, 1.0 if full is None else full
+
+    places = sorted(range(len(kernels)), key=weight)
+    return [kernels[place] for place in sorted(places[:rows])]
+
+
+def _unlike(
+    before: StaticPart | None, part: StaticPart, stated: set[tuple[str, str]]
+) -> StaticPart:
+    """The row without what an earlier one says, nor memory of no bytes.
 
     Args:
         before: the row above it.
-        same: the last row of its target, whose notes it need not repeat.
+        stated: notes of the rows above, each with its target, where numbers make no difference: a
+            row's own fields have them. Those of this row are added.
     """
-    changes: dict[str, Any] = {"threads": None, "stack_bytes": part.stack_bytes or None}
+    changes: dict[str, Any] = {"threads": None}
+    for name in ("shared_bytes", "stack_bytes", "spill_bytes"):
+        changes[name] = getattr(part, name) or None
+    changes["kernel"] = short_name(part.kernel or "") or None
+    if before is not None and part.kernel == before.kernel:
+        changes["kernel"] = None
     for name in ("config", "launched", "mix"):
         if before is not None and getattr(part, name) == getattr(before, name):
             changes[name] = None
-    if same is not None:
-        changes["notes"] = [note for note in part.notes if note not in same.notes]
+    kinds = {note: (part.target, _DIGITS.sub("", note)) for note in part.notes}
+    changes["notes"] = [note for note in part.notes if kinds[note] not in stated]
+    stated.update(kinds.values())
     return part.model_copy(update=changes)
+
+
+def short_name(kernel: str) -> str:
+    """A kernel's name without C++'s types of its result and parameters."""
+    return kernel.partition("(")[0].removeprefix("void ")
 
 
 def launched_words(kernel: StaticKernel, axes: Mapping[str, Axes]) -> str | None:
@@ -109,44 +136,46 @@ def mix_words(instructions: Mapping[str, int]) -> str:
         return ""
     tensor = [f"{instructions[k]} {word}" for k, word in _TENSOR.items() if instructions.get(k)]
     parts = tensor or ["no tensor cores"]
-    for name, words in (
-        ("load_global", "global loads"),
-        ("async_copy", "async copies"),
-        ("store_global", "global stores"),
+    for name, one, several in (
+        ("load_global", "load", "loads"),
+        ("async_copy", "async copy", "async copies"),
+        ("store_global", "store", "stores"),
     ):
         if instructions.get(name):
             wide = instructions.get(f"{name}_128", 0) + instructions.get(f"{name}_256", 0)
-            parts.append(f"{instructions[name]} {words} ({wide} of 16 bytes)")
-    for name, words in (
-        ("bulk_copy", "bulk copies (TMA)"),
-        ("atomic", "atomics"),
-        ("local", "accesses to local memory"),
+            parts.append(f"{_number(instructions[name], one, several)} ({wide} of 16 B)")
+    for name, one, several in (
+        ("bulk_copy", "TMA copy", "TMA copies"),
+        ("atomic", "atomic", "atomics"),
+        ("local", "local access", "local accesses"),
     ):
         if instructions.get(name):
-            parts.append(f"{instructions[name]} {words}")
+            parts.append(_number(instructions[name], one, several))
     parts.append(f"{instructions['total']} in all")
     return ", ".join(parts)
 
 
+def _number(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def static_note(
     check: StaticCheck | None,
-    rows: int = STATIC_ROWS,
-    uri: str = "",
+    rows: int = MOST_KERNELS,
     *,
     listed: bool = True,
-    whole: bool = True,
+    reason_characters: int = 4_000,
 ) -> str | None:
     """How the check ended, and what it could not show; nothing where all kernels were built.
 
     Args:
         rows: of kernels that are shown.
-        uri: of the record, where the rest is read.
         listed: whether any kernels are shown.
-        whole: whether a long reason is told to its end.
+        reason_characters: of what could not be shown.
     """
     if check is None:
         return None
-    reason = shorten(check.reason or "", 4_000 if whole else REASON_CHARACTERS)
+    reason = shorten(check.reason or "", reason_characters)
     alike: dict[str, list[str]] = {}
     for target, words in check.failures.items():
         alike.setdefault(words.strip().partition(chr(10))[0][:200], []).append(target)
@@ -154,15 +183,14 @@ def static_note(
     left = showing(
         min(len(check.kernels), rows),
         len(check.kernels),
-        "detail='detailed' shows more; "
-        f"all: read_report(uri='{uri}', section='static'), then with its next_offset.",
+        "detail='detailed' shows more, read_report(uri=evaluation_uri, section='static') all.",
     )
-    plain = check.status == "built" and not check.reason
+    ended = f"Compile-only check {check.status}{f': {reason}' if reason else '.'}"
+    if check.status == "built" and check.kernels:
+        ended = reason  # what was built is listed
     return (
         lines(
-            None
-            if plain and check.kernels
-            else f"Compile-only check {check.status}{f': {reason}' if reason else '.'}",
+            ended,
             f"Did not compile for {failed}" if failed else None,
             left if listed else None,
         )
@@ -188,17 +216,29 @@ def build_words(check: StaticCheck | None) -> str | None:
     kernels = [kernel for kernel in check.kernels if kernel.target == first]
     heaviest = max(kernels, key=lambda kernel: kernel.registers or 0)
     names = len({kernel.name for kernel in kernels})
-    among = f" (of {names} kernels the one with the most registers)" if names > 1 else ""
+    among = f", of {names} kernels the one with the most registers" if names > 1 else ""
     device = meant(first, shipped_hardware())
     figures = ", ".join(_figures(heaviest))
-    words = f"Built for {device or first} ({first}): {heaviest.name[:60]} {figures}{among}."
+    name = short_name(heaviest.name)[:60]
+    words = f"Built for {device or first} ({first}): {name}{among}: {figures}."
     return " ".join(filter(None, [words, empty_words(kernels)]))
+
+
+def _devices_words(check: StaticCheck) -> str | None:
+    """For which devices all was built, and which kernels hold no code; None where any was not."""
+    if check.status != "built" or check.failures or not check.kernels:
+        return None
+    hardware = shipped_hardware()
+    targets = dict.fromkeys(kernel.target for kernel in check.kernels)
+    devices = [f"{meant(t, hardware)} ({t})" if meant(t, hardware) else t for t in targets]
+    words = f"Built for {' and '.join(devices)}."
+    return " ".join(filter(None, [words, empty_words(check.kernels)]))
 
 
 def empty_words(kernels: Sequence[StaticKernel]) -> str | None:
     """The kernels that hold no code: it was left out for their architecture."""
     empty = [k for k in kernels if 0 < k.instructions.get("total", 0) <= EMPTY]
-    named = dict.fromkeys(f"{k.name.partition('<')[0]} ({k.target})" for k in empty)
+    named = dict.fromkeys(f"{short_name(k.name).partition('<')[0]} ({k.target})" for k in empty)
     names = ", ".join([*named][:4])
     return (
         f"EMPTY (it writes nothing, or is left out by the preprocessor): {names}."
@@ -214,7 +254,7 @@ def static_words(
 
     Args:
         axes: of each workload that it was compiled as called on, by uuid.
-        rows_too: whether each kernel of each target has its line; else one stands for them.
+        rows_too: whether each kernel of each target has its line; else fields beside it list them.
     """
     if check is None:
         return None
@@ -228,7 +268,7 @@ def static_words(
         rows += [empty] if (empty := empty_words(check.kernels)) else []
         rows += [f"… {more} more in static and in the record"] if more > 0 else []
     else:
-        rows = [built] if (built := build_words(check)) else []
+        rows = [built] if (built := _devices_words(check) or build_words(check)) else []
     if rows and axes:
         called = {uuid for kernel in check.kernels for uuid in kernel.grids} or set(axes)
         shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]

@@ -48,11 +48,13 @@ def summary(
     steps: list[str],
     seen: str | None = None,
     *,
+    most: int = SUMMARY_CHARACTERS,
     whole: bool = True,
 ) -> str:
     """One screen: verdict, numbers, the rows that matter, the next step.
 
     Args:
+        most: characters of what failed.
         whole: whether it is read alone; else what fields beside it list is only named.
     """
     if evaluation.status is Status.RUNNING:
@@ -64,7 +66,7 @@ def summary(
     spent = budget_words(evaluation.evidence.seconds, evaluation.evidence.budgets)
     return lines(
         _verdict(evaluation, whole=whole),
-        _failure_words(evaluation.failure),
+        _failure_words(evaluation.failure, most),
         _static_words(evaluation, whole=whole),
         _other_build_words(evaluation),
         _speed_words(evaluation, whole=whole),
@@ -72,7 +74,7 @@ def summary(
         _held_out_words(evaluation, whole=whole),
         _rows(chosen[:TABLE_ROWS]) if whole and evaluation.status in UNFAILED else None,
         shown if whole else None,
-        _findings_words(evaluation, whole=whole),
+        _findings_words(evaluation) if whole else None,
         spent if whole or evaluation.status not in (Status.PASSED, Status.PARTIAL) else None,
         seen,
         f"Next: {cut(steps[0], SUMMARY_CHARACTERS)}" if steps and whole else None,
@@ -116,11 +118,11 @@ def _verdict(evaluation: Evaluation, *, whole: bool) -> str:
     return f"{evaluation.status} at scope {evaluation.scope}: {counts}.{reason}"
 
 
-def _failure_words(failure: Failure | None) -> str | None:
+def _failure_words(failure: Failure | None, most: int) -> str | None:
     if failure is None:
         return None
     place = f", {axes_words(failure.axes)}" if failure.axes else ""
-    said = (cut(failure.message, SUMMARY_CHARACTERS) or failure.kind).rstrip(". ")
+    said = (cut(failure.message, most) or failure.kind).rstrip(". ")
     return f"{failure.stage}{place}: " + " ".join(f"{part}." for part in (said, *_unsaid(failure)))
 
 
@@ -175,7 +177,7 @@ def _headline(evaluation: Evaluation) -> str:
     totals = evaluation.totals
     clock = f", {sealing.source}" if (sealing := evaluation.sealing) else ""
     if sealing and sealing.reason:
-        clock += " (never promoted; `totals.clock_reason`)"
+        clock += " (never promoted)"
     if evaluation.objective is not Objective.COLD:
         clock += f", {evaluation.objective}"
     inputs = f", on inputs {family}" if (family := evaluation.input_family) else ""
@@ -272,12 +274,8 @@ def _rows(chosen: list[WorkloadResult]) -> str | None:
     )
 
 
-def _findings_words(evaluation: Evaluation, *, whole: bool) -> str | None:
+def _findings_words(evaluation: Evaluation) -> str | None:
     loud = [f for f in evaluation.integrity.findings if f.severity is not Severity.NOTE]
     if not loud:
         return None
-    if not whole:
-        stated = evaluation.failure.message if evaluation.failure else None
-        more = "" if all(f.message == stated for f in loud) else "; see its findings"
-        return f"Integrity: {', '.join(dict.fromkeys(f.claim for f in loud))}{more}."
     return "Integrity: " + " ".join(f"[{f.claim}] {cut(f.message, 300)}" for f in loud[:3])

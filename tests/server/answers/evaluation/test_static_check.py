@@ -42,8 +42,7 @@ def test_the_summary_tells_resources_tensor_cores_widths_and_local_memory():
     said = static_words(StaticCheck(status="built", kernels=[kernel()])) or ""
     assert said == (
         "_add sm_90: 40 registers, 1024 B shared, occupancy 75% (registers), 8 mma.sync, "
-        "4 global loads (3 of 16 bytes), 6 async copies (6 of 16 bytes), "
-        "2 accesses to local memory, 99 in all"
+        "4 loads (3 of 16 B), 6 async copies (6 of 16 B), 2 local accesses, 99 in all"
     )
 
 
@@ -129,9 +128,9 @@ def test_each_kernel_says_on_which_grids_it_is_launched():
 def test_rows_that_are_not_shown_are_read_page_by_page():
     many = StaticCheck(status="built", kernels=[kernel(name=f"k{i}") for i in range(40)])
     assert len(static_parts(many, 25)) == 25
-    note = static_note(many, 25, "kernel-harness://evaluation/ev-1") or ""
+    note = static_note(many, 25) or ""
     assert "Showing 25 of 40" in note
-    assert "read_report(uri='kernel-harness://evaluation/ev-1', section='static')" in note
+    assert "read_report(uri=evaluation_uri, section='static')" in note
 
 
 def test_a_row_repeats_nothing_of_the_row_before_it_unless_all_is_asked_for():
