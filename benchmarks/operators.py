@@ -252,9 +252,8 @@ async def compared(
             solution,
             evaluation.evaluation_id,
             f"What {name} takes on the same clock" + (f", on inputs {inputs}." if inputs else "."),
-            None,
-            [],
-            [PEER],
+            parents=[],
+            tags=[PEER],
         )
     return row_of(operator, name, kind, evaluation, inputs)
 

@@ -231,9 +231,9 @@ class Round:
             candidate.solution,
             evaluation.evaluation_id,
             candidate.hypothesis,
-            _lesson(evaluation, parents),
-            [node.candidate_id for node in parents],
-            candidate.techniques,
+            lesson=_lesson(evaluation, parents),
+            parents=[node.candidate_id for node in parents],
+            tags=candidate.techniques,
         )
         return archived.node.candidate_id
 

@@ -100,11 +100,11 @@ async def archive_candidate(
         found.solution,
         evaluation_id,
         hypothesis,
-        lesson,
-        parent,
-        tags or (),
-        found.started_from,
-        found.plan,
+        lesson=lesson,
+        parents=parent,
+        tags=tags or (),
+        started_from=found.started_from,
+        plan=found.plan,
         made_by=made_by_of(ctx, made_by),
     )
     return answers.archived_answer(archived)

@@ -134,11 +134,11 @@ def _found(target: Target) -> tuple[Callable[..., Any], Put]:
         return target.forward, functools.partial(replace_attribute, target, "forward")
     if not isinstance(target, str):
         return target, lambda routed: lambda: None
-    owner, name = _owner_of(target)
+    owner, name = _function_owner(target)
     return getattr(owner, name), functools.partial(replace_attribute, owner, name)
 
 
-def _owner_of(name: str) -> tuple[Any, str]:
+def _function_owner(name: str) -> tuple[Any, str]:
     """The module or class that holds a dotted name, and the name's last part."""
     owner, last = attribute_owner(name)
     found = inspect.getattr_static(owner, last, None)

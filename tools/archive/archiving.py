@@ -70,6 +70,7 @@ class ArchiveService:
         solution: Solution,
         evaluation_id: str,
         hypothesis: str,
+        *,
         lesson: str | None = None,
         parents: Sequence[str] | None = None,
         tags: Sequence[str] = (),

@@ -42,11 +42,12 @@ def watch_steps(named: str | None, listener: StepListener) -> None:
     if named is None:
         _watch_outermost(listener)
     else:
-        owner, name = _owner_of(named)
+        owner, name = _step_owner(named)
         setattr(owner, name, _watched(getattr(owner, name), listener))
 
 
-def _owner_of(named: str) -> tuple[Any, str]:
+def _step_owner(named: str) -> tuple[Any, str]:
+    """The module or class that holds the function whose calls are steps, and its name there."""
     place, _, name = named.rpartition(".")
     try:
         owner = pkgutil.resolve_name(place)

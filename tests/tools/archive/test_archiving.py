@@ -72,7 +72,7 @@ def asked(service):
 
 def test_a_record_is_archived_once_by_the_end_of_its_id(service, judged):
     solution, name = judged()
-    first = service.archive_candidate(solution, name[-8:], "Fewer bytes.", "It was so.")
+    first = service.archive_candidate(solution, name[-8:], "Fewer bytes.", lesson="It was so.")
     again = service.archive_candidate(solution, name, "Fewer bytes.")
     assert not first.already and again.already and not again.amended
     assert again.node == first.node and again.advice == ()

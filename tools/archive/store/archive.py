@@ -142,7 +142,7 @@ class Archive:
         sources = {source.path: source.content for source in solution.sources}
         files = tree_files(manifest, facts, evaluation, sources, traces, profiles or {})
         message = commit_message(manifest, facts, evaluation, ids)
-        commit = self._write(files, message, facts.at, ancestors)
+        commit = self._write_commit(files, message, facts.at, ancestors)
         ref = f"{CANDIDATES}/{form.ref_part(manifest.definition)}/{commit[:12]}"
         node = manifest.node(facts, ref, commit, ids, profiles or {})
         already = not self._publish(node)
@@ -206,7 +206,7 @@ class Archive:
         refs = self.repository.refs(AMENDMENTS)
         return read_amendments(self.repository, self.keys, self.resolve(candidate_id), refs)
 
-    def _write(
+    def _write_commit(
         self, files: Mapping[str, bytes], message: str, at: int, parents: Sequence[Node]
     ) -> str:
         """Stores the objects and returns the commit; no ref names it yet."""

@@ -113,7 +113,7 @@ def place_of(target: str | torch.nn.Module) -> TargetPlace:
         kind = type(target)
         name = f"{kind.__module__}.{kind.__qualname__}.forward"
         return TargetPlace(name, target, "forward", target)
-    owner, attribute = _owner_of(target)
+    owner, attribute = _target_owner(target)
     found = getattr(owner, attribute, None)
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
         return TargetPlace(f"{target}.forward", found, "forward")
@@ -134,7 +134,7 @@ def put_remembering(
         stack.callback(replace_attribute(place.owner, method, wrapper))
 
 
-def _owner_of(target: str) -> tuple[Any, str]:
+def _target_owner(target: str) -> tuple[Any, str]:
     """What holds a target, and the target's name in it."""
     if target.startswith(OPERATORS):
         owner: Any = torch.ops
