@@ -9,11 +9,11 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
 from kernel_harness.tools.judge.calls.shared_memory import Layout
-from kernel_harness.tools.judge.checks.call_verdict import judge_call
+from kernel_harness.tools.judge.checks.call_verdict import CallVerdict, CaseRecord, judge_call
 from kernel_harness.tools.judge.operators.input_sets import InputSet
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.messages.candidate import Called
-from kernel_harness.tools.schema.evaluation import Severity, Status
+from kernel_harness.tools.schema.evaluation import Failure, OutputError, Severity, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.policy import Policy
 
@@ -117,6 +117,7 @@ def test_all_outputs_of_a_call_can_be_judged_together(tmp_path):
     verdict = verdict_on(folder=tmp_path, a=0.5, b=1.0)
     assert verdict.status is Status.INCORRECT_NUMERICAL and verdict.failure is not None
     assert verdict.failure.message.endswith(" sums are wrong")
+    assert verdict.failure.message.count("sums are wrong") == 1  # of three outputs
     assert not verdict.errors[0].strict
 
 
@@ -143,3 +144,22 @@ def test_what_a_candidate_leaves_in_its_process_is_told_or_refused():
     wrong = verdict_on(policy=refusing, signs=signs, a=2.0)
     assert wrong.status is Status.INCORRECT_NUMERICAL
     assert verdict_on(policy=refusing).findings == []
+
+
+def test_a_case_keeps_the_worst_errors_of_its_calls_and_its_first_failure():
+    record, wrong = CaseRecord(CASE), Status.INCORRECT_NUMERICAL
+    failures = [
+        Failure(stage=Stage.CORRECTNESS, kind=kind, message="m", remedy="r") for kind in "ab"
+    ]
+    near = OutputError(output="a", max_absolute=1.0, matched_ratio=1.0, strict=True)
+    far = OutputError(output="a", max_absolute=9.0, matched_ratio=0.5, strict=False)
+    other = OutputError(output="b", max_absolute=2.0)
+    record.add(CallVerdict(Status.PASSED, errors=[near]))
+    assert record.passed
+    record.add(CallVerdict(wrong, failures[0], [far, other]))
+    record.add(CallVerdict(wrong, failures[1], [near]))
+    record.add(CallVerdict(Status.PASSED))
+    assert (record.calls, record.status, record.failure) == (4, wrong, failures[0])
+    first, second = record.errors
+    assert (first.max_absolute, first.matched_ratio, first.strict) == (9.0, 0.5, False)
+    assert second == other
