@@ -137,7 +137,7 @@ async def record(kernel, out: Path, scratch: Path, tools: MachineTools, times: d
             ncu,
             ProfileSet.DETAILED,
             scratch / f"{kernel.name}.bare.ncu-rep",
-            [*bare, str(result.folder / "request-0.json")],
+            [*bare, str(result.folder / "request.json")],
         )
         times[kernel.name]["bare_ncu_s"] = round(
             (await runs.execute(command, timeout_s=TIMEOUT_S)).seconds, 2
@@ -154,7 +154,7 @@ async def record_others(module, out: Path, scratch: Path, tools: MachineTools) -
         lambda folder, target: list(target),
         timeout_s=TIMEOUT_S,
     ) as result:
-        trace = result.folder / "trace-0.json"
+        trace = result.folder / "trace.json"
         if trace.is_file():
             (out / "chain_with_gap.trace.json").write_text(trimmed_trace(trace.read_text()))
     program = tools.compute_sanitizer.path

@@ -1,8 +1,6 @@
 """The program under a profiler: builds a candidate, warms it up, calls it once in the range.
 
-    python -m kernel_harness.tools.candidate.profiled.run FILE...   each a ProfileRun as JSON
-
-Several files name one candidate on several inputs: it is built for the first of them.
+    python -m kernel_harness.tools.candidate.profiled.run FILE   a ProfileRun as JSON
 
 It is started by a profiler, which `launch` has put under the candidate's account. The one
 call is bracketed by cudaProfilerStart and cudaProfilerStop; building, loading inputs and warming
@@ -39,9 +37,8 @@ if TYPE_CHECKING:
 class _Run:
     """Carries out one request, remembering the stage that it has reached."""
 
-    def __init__(self, request: ProfileRun, candidate: Any = None) -> None:
+    def __init__(self, request: ProfileRun) -> None:
         self._request = request
-        self.candidate = candidate
         self._stage = "build"
         self._seconds: dict[str, float] = {}
         self._host: HostTimes | None = None
@@ -72,15 +69,14 @@ class _Run:
         private = Path(self._request.private_dir)
         folders = Folders(private, lambda key: private / FETCHED_FOLDER / key)
         order = _for_this_device(self._request)
-        if self.candidate is None:
-            built, self.candidate = self._timed("build", lambda: build(order, folders))
-            if self.candidate is None:
-                return built.fault
+        built, candidate = self._timed("build", lambda: build(order, folders))
+        if candidate is None:
+            return built.fault
         inputs = self._timed("inputs", lambda: load_inputs(self._request))
         arguments = [inputs[name] for name in self._request.input_order]
         if self._request.build.destination_passing_style:
             arguments += _outputs(self._request)
-        call = _Call(self.candidate.function, arguments, self._request.device)
+        call = _Call(candidate.function, arguments, self._request.device)
         with torch.no_grad():
             self._timed("warm_up", lambda: self._warm_up(call))
             self._timed("call", lambda: _profiled(call, self._request))
@@ -209,18 +205,12 @@ def _device_facts(device: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Carries out the requests in the named files in order; 3 when the candidate failed."""
+    """Carries out the request in the named file; 3 when the candidate failed."""
     process_control.die_with_parent()
-    candidate = None
-    for name in arguments:
-        request = read_message(ProfileRun, Path(name))
-        run = _Run(request, candidate)
-        answer = run.carry_out()
-        write_message(answer, Path(request.answer_file))
-        if answer.fault is not None:
-            return 3
-        candidate = run.candidate
-    return 0
+    request = read_message(ProfileRun, Path(arguments[0]))
+    answer = _Run(request).carry_out()
+    write_message(answer, Path(request.answer_file))
+    return 0 if answer.fault is None else 3
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from ...schema.flashinfer_trace import Solution
 from ..diagnosis.bottleneck import NO_FLOORS, WorkFloors
 
 Mode = Literal["counters", "timeline", "sanitizer"]
+REQUEST_FILE, INPUTS_FILE = "request.json", "inputs.safetensors"
+ANSWER_FILE, TRACE_FILE = "answer.json", "trace.json"
+"""What a run of a candidate leaves in its folder, the second where its mode is 'timeline'."""
 
 
 @dataclass(frozen=True)
@@ -90,35 +93,32 @@ class TracedWorkload:
     missing: Sequence[str] = ()
 
 
-def call_requests(
+def write_request(
     folder: Path,
     subject: Subject,
-    workloads: Sequence[WorkloadInputs],
+    workload: WorkloadInputs,
     mode: Mode,
     device: str,
     *,
     warm_calls: int,
     cache: Path | None,
-) -> dict[str, ProfileRun]:
-    """Fills a folder for calls of a candidate; the requests by the names of their files.
+) -> str:
+    """Fills a folder for a call of a candidate; the name of the request's file.
 
     Args:
         cache: of finished builds.
+
+    Raises:
+        InfrastructureError: when an output has no shape that could be allocated.
     """
     for name in CACHE_FOLDERS.values():
         (folder / name).mkdir()
-    requests: dict[str, ProfileRun] = {}
-    for number, workload in enumerate(workloads):
-        request = profile_run(subject, workload, mode, folder, device, number)
-        place_file(workload.inputs_file, Path(request.inputs_file))
-        request = request.model_copy(update={"warm_calls": warm_calls})
-        name = folder / f"request-{number}.json"
-        write_message(request, name)
-        requests[str(name)] = request
+    request = _profile_run(subject, workload, mode, folder, device, warm_calls)
+    place_file(workload.inputs_file, folder / INPUTS_FILE)
+    write_message(request, folder / REQUEST_FILE)
     if cache is not None:
-        (build,) = {request.build.package for request in requests.values()}
-        place_builds(cache, build, folder)
-    return requests
+        place_builds(cache, request.build.package, folder)
+    return str(folder / REQUEST_FILE)
 
 
 def replay_requests(folder: Path, workloads: Sequence[RecordedWorkload]) -> list[str]:
@@ -133,19 +133,14 @@ def replay_requests(folder: Path, workloads: Sequence[RecordedWorkload]) -> list
     return [str(folder / workload.file.name) for workload in workloads]
 
 
-def profile_run(
+def _profile_run(
     subject: Subject,
     workload: WorkloadInputs,
     mode: Mode,
     folder: Path,
     device: str,
-    number: int = 0,
+    warm_calls: int,
 ) -> ProfileRun:
-    """Builds the request of one call, whose files in the folder have the number in their names.
-
-    Raises:
-        InfrastructureError: when an output has no shape that could be allocated.
-    """
     solution, definition = subject.solution, subject.definition
     axes = definition.axis_values(workload.axes)
     outputs = [
@@ -165,12 +160,13 @@ def profile_run(
             output_count=len(definition.outputs),
         ),
         private_dir=str(folder),
-        inputs_file=str(folder / f"inputs-{number}.safetensors"),
+        inputs_file=str(folder / INPUTS_FILE),
         input_order=list(definition.inputs),
         outputs=outputs,
         device=device,
-        answer_file=str(folder / f"answer-{number}.json"),
-        trace_file=str(folder / f"trace-{number}.json") if mode == "timeline" else None,
+        warm_calls=warm_calls,
+        answer_file=str(folder / ANSWER_FILE),
+        trace_file=str(folder / TRACE_FILE) if mode == "timeline" else None,
     )
 
 

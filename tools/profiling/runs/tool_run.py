@@ -31,7 +31,6 @@ from ...messages.profiler import (
     LaunchOutcome,
     ProfileLaunch,
     ProfileReply,
-    ProfileRun,
     ReplayReply,
     read_message,
     write_message,
@@ -40,12 +39,14 @@ from ...messages.zygote import CACHE_FOLDERS
 from ...settings import candidate_environment
 from ...text import shorten
 from .run_files import (
+    ANSWER_FILE,
+    TRACE_FILE,
     Mode,
     RecordedWorkload,
     Subject,
     WorkloadInputs,
-    call_requests,
     replay_requests,
+    write_request,
 )
 
 LAUNCHER = "kernel_harness.tools.candidate.profiled.launch"
@@ -152,33 +153,7 @@ class ProfileRunner:
         warm_calls: int = 3,
         variables: Mapping[str, str] | None = None,
     ) -> AsyncIterator[RunResult]:
-        """Runs one call of the subject under a profiler; arguments as of `run_all`."""
-        async with self.run_all(
-            subject,
-            [workload],
-            mode,
-            wrap,
-            timeout_s=timeout_s,
-            keep_counters=keep_counters,
-            warm_calls=warm_calls,
-            variables=variables,
-        ) as (result,):
-            yield result
-
-    @contextlib.asynccontextmanager
-    async def run_all(
-        self,
-        subject: Subject,
-        workloads: Sequence[WorkloadInputs],
-        mode: Mode,
-        wrap: Wrap,
-        *,
-        timeout_s: float,
-        keep_counters: bool = False,
-        warm_calls: int = 3,
-        variables: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[list[RunResult]]:
-        """Runs one call on each workload under a profiler, all in one process.
+        """Runs one call of the subject under a profiler.
 
         Args:
             timeout_s: most seconds; then the run is killed and `Finished.timed_out` is set.
@@ -189,21 +164,13 @@ class ProfileRunner:
             InfrastructureError: when the run could not be started.
         """
 
-        def prepare(folder: Path) -> dict[str, ProfileRun]:
-            requests.update(
-                call_requests(
-                    folder,
-                    subject,
-                    workloads,
-                    mode,
-                    self.device,
-                    warm_calls=warm_calls,
-                    cache=self.cache_dir,
-                )
+        def prepare(folder: Path) -> list[str]:
+            device, cache = self.device, self.cache_dir
+            name = write_request(
+                folder, subject, workload, mode, device, warm_calls=warm_calls, cache=cache
             )
-            return requests
+            return [name]
 
-        requests: dict[str, ProfileRun] = {}
         async with self.launched(
             RUN,
             prepare,
@@ -212,16 +179,13 @@ class ProfileRunner:
             keep_counters=keep_counters,
             variables=variables,
         ) as (folder, finished, outcome):
-            yield [
-                RunResult(
-                    folder=folder,
-                    finished=finished,
-                    answer=_read_back(ProfileReply, Path(request.answer_file)),
-                    outcome=outcome,
-                    trace=Path(request.trace_file) if request.trace_file else None,
-                )
-                for request in requests.values()
-            ]
+            yield RunResult(
+                folder=folder,
+                finished=finished,
+                answer=_read_back(ProfileReply, folder / ANSWER_FILE),
+                outcome=outcome,
+                trace=folder / TRACE_FILE if mode == "timeline" else None,
+            )
 
     @contextlib.asynccontextmanager
     async def replay_all(
@@ -233,7 +197,7 @@ class ProfileRunner:
         keep_counters: bool = False,
     ) -> AsyncIterator[ReplayResult]:
         """Replays the recorded calls under a profiler, all in one process without host code of
-        a candidate; arguments as of `run_all`.
+        a candidate; arguments as of `run`.
         """
         async with self.launched(
             REPLAY,

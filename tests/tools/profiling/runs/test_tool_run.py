@@ -162,7 +162,7 @@ async def test_what_a_candidate_prints_without_end_is_cut(subject, workload):
 
 async def test_an_answer_that_is_a_link_is_not_followed(subject, workload):
     def link(folder: Path, target) -> list[str]:
-        return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer-0.json")]
+        return ["/bin/ln", "-s", "/etc/hostname", str(folder / "answer.json")]
 
     async with ProfileRunner("cpu").run(
         subject, workload, "counters", link, timeout_s=60
