@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ ENDS = {0, 1, 4, 5, 19, 20, 31, 58, 59}
 """Of elements, rows and planes: what the quick tests try."""
 INDICES = [pytest.param(i, marks=() if i in ENDS else pytest.mark.long) for i in EVERY]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+Fault = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
 def oracle(seed: int = 0, shape: tuple[int, ...] = SHAPE, scale: float = 1.0) -> torch.Tensor:
@@ -118,14 +120,44 @@ def test_all_zero_expectations_accept_only_zeros():
     assert verdict(torch.full((8,), 1e-3), expected, torch.zeros(8))[1] is not None
 
 
-def test_one_skipped_row_among_many_is_found_by_the_row():
+def one_skipped_row() -> tuple[torch.Tensor, torch.Tensor]:
     expected = oracle(shape=(2000, 16))
-    expected[7] *= 1e-3
+    expected[7] *= 1e-4
     got = expected.float()
     got[7] = 0
+    return expected, got
+
+
+def one_element_of_a_long_row() -> tuple[torch.Tensor, torch.Tensor]:
+    expected = oracle(shape=(4, 20_000))
+    got = expected.float()
+    got[2, 777] += 5e-3
+    return expected, got
+
+
+def all_elements_a_little() -> tuple[torch.Tensor, torch.Tensor]:
+    expected = oracle(shape=(50, 400))
+    return expected, expected.float() + 3e-4 * torch.sign(expected.float())
+
+
+@pytest.mark.parametrize(
+    ("fault", "by"),
+    [
+        (one_skipped_row, "row"),
+        (one_element_of_a_long_row, "element"),
+        (all_elements_a_little, "rms"),
+    ],
+)
+def test_each_bound_finds_what_no_other_does(fault: Fault, by: str):
+    expected, got = fault()
     error, mismatch = verdict(got, expected, expected.float())
-    assert error.rms_relative is not None and error.rms_relative < 1e-4
-    assert mismatch is not None
+    assert mismatch is not None and error.compatible and not error.strict
+    figures = {
+        "rms": (error.rms_relative, error.limit_rms_relative),
+        "element": (error.max_scaled, error.limit_max_scaled),
+        "row": (error.worst_row_relative, error.limit_max_scaled),
+    }
+    assert [name for name, (found, most) in figures.items() if (found or 0) > (most or 0)] == [by]
 
 
 def test_empty_outputs_pass():
