@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "correctness": ("first_call", "spawn_more"),
     "static": (),
     "timing": (
-        *("timing_contexts", "timing_preheat", "timing_join", "timing_record", "recording_waits"),
+        *("timing_preheat", "timing_join", "timing_record", "recording_waits"),
         *("recording_plans", "recording_ordinary", "timing_load", "timing_pause"),
         *("timing_replay", "timing_clock", "replays", "replay_inputs", "replay_request"),
         *("replay_in_runner", "replay_times", "replay_outputs", "draws", "verdicts"),

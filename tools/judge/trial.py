@@ -25,7 +25,7 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from .calls.device_memory import while_free
+from .calls.device_memory import little_is_free, while_free
 from .calls.judged_call import JudgedCall
 from .checks.call_verdict import prepare_verdict
 from .checks.failures import build_failure, lost_failure
@@ -156,6 +156,8 @@ class Trial:
         with self._times.measured("spawn"):
             self._reporter.step(Stage.COMPILE, "starting the candidate's process")
             session = self._processes.spawn(wait=False)
+            if not little_is_free(self._context.device):
+                self._context.begin_next()
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
             self._timing.pairs.give_launchers(session)

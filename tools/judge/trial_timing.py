@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..messages.judge import Checks
-from .calls.device_memory import little_is_free
 from .calls.judged_call import JudgedCall
 from .checks.time_budget import StageTimes
 from .checks.workload_checks import Checking
@@ -73,10 +72,7 @@ class TrialTiming:
         programs = 2 if parts.plan.baseline is not None else 1
         arena_bytes = self._recorders.arena_bytes(baseline=True)
         waiting = kept.large_enough(arena_bytes) if kept else 0
-        taken = programs * parts.plan.checks.blocks - waiting
-        self._context.begin_runners(taken)
-        if not little_is_free(self._context.device):
-            self._context.begin_next(taken=taken, kept=kept.runner_count if kept else 0)
+        self._context.begin_runners(programs * parts.plan.checks.blocks - waiting)
         cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
         self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])
 
@@ -94,8 +90,6 @@ class TrialTiming:
         self._processes.end_with(timing.close)
         with self._times.measured("timing"):
             judged_call.collect(rest=True)
-            with self._times.measured("timing_contexts"):
-                self._context.wait_for_contexts()
             self.timed = timing.run(cases, judged_call, self.pairs)
         recording = self._recorders.times.seconds if self._recorders else {}
         self._times.seconds |= timing.seconds | recording

@@ -75,10 +75,13 @@ class Reaped(Message):
 
 
 class Pause(Message):
-    """Stop every candidate and every process that descends from one, or let them go on."""
+    """Stop candidates and every process that descends from one, or let them go on."""
 
     kind: Literal["pause"] = "pause"
     stop: bool
+    spared: list[int] = Field(
+        default_factory=list, description="Candidates' processes that no candidate is in yet."
+    )
 
 
 class Paused(Message):

@@ -208,7 +208,8 @@ class Zygote:
 
     def _pause(self, request: Pause) -> Paused:
         if request.stop:
-            self._stopped = stop_descendants(c.supervisor for c in self._children.values())
+            children = (c for pid, c in self._children.items() if pid not in request.spared)
+            self._stopped = stop_descendants(child.supervisor for child in children)
             return Paused(count=len(self._stopped))
         going, self._stopped = self._stopped, []
         send_all(going, signal.SIGCONT)

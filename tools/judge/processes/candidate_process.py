@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -215,12 +215,12 @@ class ZygoteHandle:
         return answer.exit_status if isinstance(answer, Reaped) else None
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Stops every candidate and what descends from it meanwhile.
+    def paused(self, spared: Collection[int] = ()) -> Iterator[None]:
+        """Stops every candidate but those spared, and what descends from it, meanwhile.
 
         What one has enqueued on the device runs to its end all the same.
         """
-        self._request(Pause(stop=True))
+        self._request(Pause(stop=True, spared=list(spared)))
         try:
             yield
         finally:

@@ -34,6 +34,11 @@ POLL_S = 0.02
 class Prewarmed(Protocol):
     """A process that makes its context after it was started."""
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        ...
+
     def answered(self) -> bool:
         """Whether `prepared` need not wait."""
         ...
@@ -67,6 +72,16 @@ class PrewarmedPool(Generic[Process]):
     def first(self) -> Process | None:
         """Peeks at the next process."""
         return self._sessions[0] if self._sessions else None
+
+    @property
+    def pids(self) -> list[int]:
+        """Ids of the processes that wait."""
+        return [session.pid for session in self._sessions]
+
+    @property
+    def unready_pids(self) -> list[int]:
+        """Ids of those that have not made their contexts yet."""
+        return [session.pid for session in list(self._sessions) if not session.answered()]
 
     def take(self, *, wait: bool = True) -> Process | None:
         """Removes and returns the oldest live process; None when there is none.

@@ -73,6 +73,11 @@ class RunnerProcess:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._process.pid
+
     def ready(self) -> RunnerReady:
         """Waits for the context.
 

@@ -132,9 +132,8 @@ class SealedTiming:
         cases = self._cases[self._cases.index(case) :]
         count = replayed_sets(self._checks)
         prepare, device = partial(prepare_verdict, self._operator), self._context.device
-        return lambda waiting: self._generator.prepare_more(
-            cases, count, while_free(waiting, device), prepare
-        )
+        more = self._generator.prepare_more
+        return lambda waiting: more(cases, count, while_free(waiting, device), prepare)
 
     def _call_bytes(self, case: Case) -> int:
         slots = slots_of(self._operator.definition, case)
@@ -230,7 +229,7 @@ class SealedTiming:
                 turn.program.samples[kind].add_times(times, turn.block, watch.now())
             return
         with self._calls.times.measured("replays"):
-            replay_in_turn(turns, watch.now)
+            replay_in_turn(turns, watch.now, self._context.contexts_held)
         for turn in turns:
             program, calls = turn.program, turn.runner.look()
             outcomes = self._judged(program, turn.input_sets, calls)
@@ -330,7 +329,7 @@ class SealedTiming:
         kinds = [kind] * len(input_sets)
         poison = poison_bytes(len(input_sets), self._rng.randrange(256))
         turns = [Turn(program, 0, input_sets, kinds, poison) for program in programs]
-        replay_in_turn(turns, watch.now)
+        replay_in_turn(turns, watch.now, self._context.contexts_held)
         found: list[list[int]] = []
         for turn in turns:
             outcomes = self._judged(turn.program, turn.input_sets, turn.runner.look())
@@ -356,8 +355,7 @@ class SealedTiming:
                 drawn = [sets() for _ in range(self._calls_for(case))]
                 for program in (ours, theirs):
                     if program is not None:
-                        times = self._passes(program, 0, drawn, count)
-                        program.samples[kind].spans_ns += times
+                        program.samples[kind].spans_ns += self._passes(program, 0, drawn, count)
         except NotSustainedError as error:
             if self._objective is kind:
                 raise NotSealedError(f"sustained times: {error}") from error
@@ -370,7 +368,8 @@ class SealedTiming:
         self, program: ReplayedProgram, block: int, input_sets: Sequence[InputSet], count: int
     ) -> list[int]:
         layout = program.recorded.recorded.layout
-        return self._sustained.passes(program.runners[block], layout, input_sets, count)
+        with self._context.contexts_held():
+            return self._sustained.passes(program.runners[block], layout, input_sets, count)
 
     def _witness(self, ours: ReplayedProgram, theirs: ReplayedProgram | None) -> str:
         """Bounds the mean spans by the judge's own clock; how the runners differ, in words.
@@ -394,7 +393,8 @@ class SealedTiming:
         runner, (chosen, reported_ns) = program.runners[0], program.chosen
         spans: list[int | None] = []
         for _ in range(REPLAYS_AGAIN):
-            calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)), ["fill"])
+            with self._context.contexts_held():
+                calls = runner.replay([chosen], poison_bytes(1, self._rng.randrange(256)), ["fill"])
             spans += [one.called.span_ns for one in self._judged(program, [chosen], calls)]
         again = tuple(float(span) for span in spans if span is not None)
         program.again = SecondLook(reported_ns, again, runner.witness())

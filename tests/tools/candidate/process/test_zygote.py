@@ -60,6 +60,7 @@ def test_what_a_supervisor_started_is_stopped_and_goes_on_and_the_supervisor_nev
         zygote._children[1] = _Child(supervisor.pid, report=-1)
         while not (started := descendants(supervisor.pid)):
             pass
+        assert zygote._pause(Pause(stop=True, spared=[1])) == Paused(count=0)
         assert zygote._pause(Pause(stop=True)) == Paused(count=1)
         assert os.waitid(os.P_PID, supervisor.pid, os.WSTOPPED | os.WNOHANG) is None
         assert zygote._pause(Pause(stop=False)) == Paused(count=1)

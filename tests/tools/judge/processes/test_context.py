@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,7 @@ class Process:
     closed: bool = False
     waited: int = 0
     polls: int = 0
+    pid: int = field(default_factory=itertools.count(1).__next__)
     slow: ClassVar[int] = 0
     """How often it is not yet up when it is looked at."""
 
@@ -63,6 +66,7 @@ class Zygote:
     alive: bool = True
     closed: bool = False
     spawned: list[Process] = field(default_factory=list)
+    spared: list[int] = field(default_factory=list)
     successor: Zygote | None = None
 
     def spawn(self, target: str = "") -> Process:
@@ -70,6 +74,9 @@ class Zygote:
             raise ZygoteGoneError("it was killed")
         self.spawned.append(Process())
         return self.spawned[-1]
+
+    def paused(self, spared: list[int]) -> None:
+        self.spared = spared
 
     def another(self) -> Zygote:
         self.closed = True
@@ -319,28 +326,57 @@ def test_where_trials_follow_one_another_the_next_ones_processes_start_during_th
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.kept_baseline = kept = Kept()
     context.prewarm()
-    taken: Any = [context.spawn(), context.spawn(), context.spawn_recorder()]
-    context.kept_baseline = None  # it is the trial's, which gives it back
     count = len(zygote.spawned)
-    context.begin_next(taken=3, kept=3)
-    context.wait_for_contexts()
+    context.spawn()
+    context.begin_next()
     assert (len(zygote.spawned), len(runners)) == (count, 3), "there is time for it later"
     context.without_pause = True
-    context.begin_next(taken=3, kept=3)
-    context.wait_for_contexts()
-    assert (len(zygote.spawned), len(runners)) == (count + len(taken), 6)
-    assert all(process.waited for process in (*zygote.spawned[count:], *runners))
+    context.begin_next()
+    context.kept_baseline = None  # it is the trial's, which gives it back
+    context.spawn()
+    context.spawn_recorder()
     of_this_trial: Any = [context.start_runner() for _ in range(3)]
     context.kept_baseline = kept
     context.prewarm(lambda: True)
     assert of_this_trial == runners[:3]
-    assert (len(zygote.spawned), len(runners)) == (count + len(taken), 6), "all that it takes"
+    assert (len(zygote.spawned), len(runners)) == (count + 3, 6), "nothing is left to be started"
+    context.spawn()
+    context.begin_next()
+    context.wait_for_contexts()
+    assert len(runners) == 9 and all(p.waited for p in (*zygote.spawned[1:], *runners[3:]))
+
+
+def test_only_what_still_makes_its_context_is_held_while_calls_are_replayed(runners, monkeypatch):
+    sent: list[tuple[int, signal.Signals]] = []
+    monkeypatch.setattr(module.os, "kill", lambda pid, number: sent.append((pid, number)))
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    with context.contexts_held():
+        assert sent == []
+    late = [zygote.spawned[-1].pid, runners[0].pid]
+    zygote.spawned[-1].polls = runners[0].polls = -10
+    monkeypatch.setattr(Process, "slow", 2)
+    for ready in (*zygote.spawned[:-1], *runners[1:]):
+        ready.polls = 10
+    with pytest.raises(KeyError), context.contexts_held():
+        assert sent == [(pid, signal.SIGSTOP) for pid in late]
+        raise KeyError
+    assert sent[2:] == [(pid, signal.SIGCONT) for pid in late], "they go on whatever happened"
+
+
+def test_processes_that_wait_for_a_trial_are_not_stopped_with_candidates(runners):
+    context, zygote = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    taken: Any = context.spawn()
+    context.paused()
+    assert taken.pid not in zygote.spared
+    assert set(zygote.spared) == {process.pid for process in zygote.spawned[1:]}
 
 
 def test_a_zygote_that_dies_meanwhile_is_started_again_by_the_main_thread_alone(runners):
     context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
     zygote.alive = False
-    context.begin_next(taken=0, kept=0)
+    context.begin_next()
     context.wait_for_contexts()
     assert zygote.successor is None and context.running is zygote
     context.prewarm()

@@ -26,6 +26,7 @@ class Process:
     asked: int = 0
     closed: bool = False
     polls_until_up: int = 0
+    pid: int = 0
 
     def answered(self) -> bool:
         self.polls_until_up -= 1

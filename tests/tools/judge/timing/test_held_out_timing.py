@@ -114,7 +114,12 @@ def run(
         findings=[],
     )
     context: Any = SimpleNamespace(
-        info=H200, device=CPU, memory_mhz=None, interpreted=False, cache_dir=tmp_path
+        info=H200,
+        device=CPU,
+        memory_mhz=None,
+        interpreted=False,
+        cache_dir=tmp_path,
+        wait_for_contexts=lambda: None,
     )
     processes = Processes()
     parts = TrialParts(

@@ -7,7 +7,7 @@ import random
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -280,6 +280,9 @@ class ScriptedContext:
             yield
         finally:
             ScriptedRunner.others_stopped = False
+
+    def contexts_held(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)

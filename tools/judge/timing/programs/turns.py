@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from ....messages.judge import Checks
@@ -55,11 +56,16 @@ class Turn:
         return [FLUSHES[kind or Objective.COLD] for kind in self.kinds]
 
 
-def replay_in_turn(turns: Sequence[Turn], now: Callable[[], float]) -> None:
+def replay_in_turn(
+    turns: Sequence[Turn],
+    now: Callable[[], float],
+    held: Callable[[], AbstractContextManager[None]],
+) -> None:
     """Has the calls replayed, turn by turn; each runner's `look` then gives what they did.
 
     Args:
         turns: of runners that all differ.
+        held: holds what would disturb the replays.
 
     Raises:
         RunnerLostError: when a runner fails.
@@ -68,9 +74,10 @@ def replay_in_turn(turns: Sequence[Turn], now: Callable[[], float]) -> None:
         turn.runner.place(turn.input_sets)
     for turn in turns[:1]:
         turn.runner.await_placed()
-    for turn in turns:
-        turn.runner.make(turn.poison, turn.flushes)
-        turn.at_s = now()
+    with held():
+        for turn in turns:
+            turn.runner.make(turn.poison, turn.flushes)
+            turn.at_s = now()
     for turn in turns:
         # Of all, before one's outputs are wrong: what stays unread would answer another request.
         turn.runner.hear()

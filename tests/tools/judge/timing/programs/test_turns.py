@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -56,8 +58,16 @@ def test_nothing_but_replays_lies_between_two_replays():
         Turn(program(a), 0, sets(2), [COLD, None], [1, 2]),
         Turn(program(b), 0, sets(2), [WARM, CLEAN], [1, 2]),
     ]
-    replay_in_turn(turns, lambda: next(times))
-    assert journal == "place a,place b,await_placed,make a,make b,hear a,hear b".split(",")
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        journal.append("hold")
+        yield
+        journal.append("let go")
+
+    replay_in_turn(turns, lambda: next(times), held)
+    due = "place a,place b,await_placed,hold,make a,make b,let go,hear a,hear b"
+    assert journal == due.split(",")
     assert [turn.at_s for turn in turns] == [1.0, 2.0]
     assert a.flushes == ["fill", "fill"] and b.flushes == ["none", "read"]
 
