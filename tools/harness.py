@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 from .devices.environment import environment_report
-from .devices.gpus import chosen_devices
+from .devices.gpus import chosen_devices, pool_called
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError
 from .progress import OnProgress, ignore_progress
@@ -70,8 +70,9 @@ class Harness:
     """The services of one server, on the GPUs of one model or on the processor.
 
     Evaluations are spread over all devices; what is compared with them stays on one. Profiles,
-    variants, promotions and calibration are of the first. Use `Harness.open`; end with `aclose`,
-    or `kill_children` from a signal's handler.
+    variants, promotions and calibration are of the first. Evaluations, variants and profiles may
+    name another model, where the settings leave it open. Use `Harness.open`; end with `aclose`, or
+    `kill_children` from a signal's handler.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Harness:
         self.dataset = dataset
         self.devices = chosen_devices(settings)
         self.device = self.devices[0]
+        self._profiling_elsewhere: dict[str, ProfilingService] = {}
         self.keys = Keyring(
             settings.signing_key, settings.archive_dir, settings.trusted_keys, _shipped_keys()
         )
@@ -161,6 +163,22 @@ class Harness:
 
             return ClusterProfiling(self.settings, self.device, self.pool, latencies)
         return ProfilingService(self.settings, self.device, self.pool, latencies)
+
+    def profiling_on(self, model: str | None = None) -> ProfilingService:
+        """Profiles on a GPU of a model; on the first device where none is named.
+
+        Raises:
+            RequestError: when there is no GPU of that model.
+        """
+        device = pool_called(model, self.settings)[0] if model else self.device
+        if device in self.devices:
+            return self.profiling
+        from .profiling.service import ProfilingService
+
+        return self._profiling_elsewhere.setdefault(
+            device,
+            ProfilingService(self.settings, device, self.pool, self.evaluations.latencies),
+        )
 
     @made_once
     def promotions(self) -> PromotionVerifier:
@@ -277,6 +295,8 @@ class Harness:
             self.pool.kill()
         if "profiling" in made:
             self.profiling.kill()
+        for elsewhere in self._profiling_elsewhere.values():
+            elsewhere.kill()
 
     def check_environment(self, more_problems: Sequence[str] = ()) -> EnvironmentReport:
         """Reports what this machine has, and what each missing thing costs.

@@ -12,6 +12,7 @@ from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
 from .archive.store.plans.commits import StoredPlan
 from .archive.store.trials.lineage import candidate_or_trial
+from .devices.gpus import pool_called
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.ladder.rungs import LADDER
@@ -246,6 +247,7 @@ class Lookup:
         input_family: str | None = None,
         made_by: MadeBy = NOBODY,
         workloads: Sequence[str | Mapping[str, int]] | None = None,
+        device: str | None = None,
     ) -> EvaluationRequest:
         """Makes the request that a call of evaluate_kernel means.
 
@@ -255,6 +257,7 @@ class Lookup:
             objective: the times that rank; None: those of the operator's policy.
             input_family: of the inputs that are timed; None: the one that ranks.
             workloads: only these, by uuid or by sizes of some axes.
+            device: the model of GPU, where the harness has several.
 
         Raises:
             RequestError: when a name is unknown.
@@ -286,6 +289,7 @@ class Lookup:
             objective=Objective(objective) if objective is not None else None,
             input_family=found.operator.timed_family(input_family),
             only=_named_workloads(found.operator, workloads or ()),
+            pool=pool_called(device, self.settings) if device else (),
         )
 
     def tuning_request(

@@ -66,6 +66,10 @@ COMMAND_MODULES = (
 
 PURPOSE = "Turns a GPU operator into a faster, proven kernel, through MCP."
 DEFAULT_WAIT_S = 3600.0
+JUDGES_ON_A_MODEL = frozenset(
+    ("evaluate_kernel", "evaluate_variants", "profile_ncu", "profile_timeline")
+)
+"""Tools whose `device` is the model of GPU of a server: on the command line that is a setting."""
 STATUSES_OF_SUCCESS = (None, "PASSED", "COMPILED", "RUNNING", "DONE", "promoted")
 UNDECIDED_STATUSES = (
     *("PARTIAL", "NOT_JUDGED", "INVALID_REFERENCE", "INFRASTRUCTURE_ERROR", "INTERRUPTED"),
@@ -126,7 +130,7 @@ def _say(text: str, stream: Any = None, *, wrap: bool = True) -> None:
 _SETTINGS = {
     "data_dir": "holds workspaces/ and archive/",
     "dataset": "a FlashInfer-Trace dataset beside the shipped operators",
-    "device": "auto, cpu or cuda:N",
+    "device": "auto, cpu, cuda:N, or a model as H200",
     "log_level": "DEBUG, INFO, WARNING or ERROR; logs go to stderr",
 }
 _FOLDERS = ("data_dir", "dataset")
@@ -225,25 +229,23 @@ def _tool(command: str, argv: Sequence[str]) -> int:
     import anyio
 
     from ..app import build_app
-    from ..mcp_tools.registry import tool_schemas
     from .local_arguments import meant_here
 
     tool = TOOL_COMMANDS[command][0]
-    schema = tool_schemas()[tool][0]
+    own = _own_arguments(tool)
     arguments = _tool_parser(command).parse_args(argv)
     given = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
-        for name in schema.get("properties", {})
+        for name in own
         if (value := getattr(arguments, name, None)) not in (None, [])
     }
-    if "wait_s" in schema.get("properties", {}):
+    if "wait_s" in own:
         given.setdefault("wait_s", DEFAULT_WAIT_S)
-    if "detail" in schema.get("properties", {}) and not arguments.json:
+    if "detail" in own and not arguments.json:
         given.setdefault("detail", "detailed")  # only the summary is printed: it must be whole
     given = meant_here(given)
     # The process ends with this call: a judge started ahead would be of no use.
-    taken = schema.get("properties", {})
-    settings = _settings(arguments, taken).model_copy(update={"warm_ahead": False})
+    settings = _settings(arguments, own).model_copy(update={"warm_ahead": False})
     app = build_app(settings)
     result = anyio.run(_call, app, tool, given)
     return _printed(result, tool, bool(arguments.json))
@@ -269,7 +271,8 @@ def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     tool, positional = TOOL_COMMANDS[command]
     schema: Mapping[str, Any] = tool_schemas()[tool][0]
     required = schema.get("required", ())
-    for name, spec in schema.get("properties", {}).items():
+    own = _own_arguments(tool)
+    for name, spec in own.items():
         help_text = str(spec.get("description", "")).replace("%", "%%")
         if name == "solution":
             help_text = help_text.rstrip(".") + SOLUTION_FORMS
@@ -287,7 +290,17 @@ def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
                 required=name in required,
             )
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
-    _settings_options(parser, schema.get("properties", {}))
+    _settings_options(parser, own)
+
+
+def _own_arguments(tool: str) -> dict[str, Any]:
+    """A tool's arguments by name, without the model that judges: that is a setting here."""
+    from ..mcp_tools.registry import tool_schemas
+
+    arguments = dict(tool_schemas()[tool][0].get("properties", {}))
+    if tool in JUDGES_ON_A_MODEL:
+        del arguments["device"]
+    return arguments
 
 
 def _takes_several(spec: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from ..resources.skills import SCHEME as SKILL_SCHEME
 from .fields import (
     ComparedWith,
     DetailLevel,
+    DeviceModel,
     InputFamily,
     RankedTimes,
     Scope,
@@ -61,6 +62,7 @@ async def evaluate_kernel(
     ] = None,
     objective: RankedTimes = None,
     input_family: InputFamily = None,
+    device: DeviceModel = None,
     detail: DetailLevel = "concise",
 ) -> EvaluationAnswer:
     """Judges one candidate: builds it, checks it on fresh inputs, times it against the baseline.
@@ -82,6 +84,7 @@ async def evaluate_kernel(
         workloads=workloads,
         objective=objective,
         input_family=input_family,
+        device=device,
         made_by=made_by_of(ctx, None),
     )
     request = replace(request, caller=caller(ctx))

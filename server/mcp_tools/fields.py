@@ -26,6 +26,9 @@ MadeByWords = Annotated[
 ]
 
 
+DeviceModel = Annotated[str | None, Field(description="GPU model, of several.")]
+
+
 DetailLevel = Annotated[Detail, Field(description="'detailed' shows more.")]
 
 
@@ -34,7 +37,7 @@ WaitSeconds = Annotated[
     Field(
         ge=0,
         le=3600,
-        description="Seconds until RUNNING; 240 unless set.",
+        description="Seconds until RUNNING; else 240.",
     ),
 ]
 

@@ -29,7 +29,7 @@ from ..answers.profiling.profiles import (
 )
 from ..answers.rankings import RankingAnswer, ranking_answer
 from ..requests.context import Call, background_of, harness_of, in_thread, progress_to
-from .fields import DetailLevel, SolutionJson, WaitSeconds, WorkspacePath
+from .fields import DetailLevel, DeviceModel, SolutionJson, WaitSeconds, WorkspacePath
 
 SLICE_LINES = 80
 CandidateName = Annotated[
@@ -56,6 +56,7 @@ async def profile_ncu(
         str | None,
         Field(description="A peer, solution or candidate id."),
     ] = None,
+    device: DeviceModel = None,
     detail: DetailLevel = "concise",
 ) -> ProfileAnswer:
     """Says why a correct candidate is as slow as it is, by Nsight Compute's counters.
@@ -71,7 +72,7 @@ async def profile_ncu(
     )
     other = harness.lookup.solution(found.operator, compare_to) if compare_to else None
     async with progress_to(ctx) as progress:
-        profile = await harness.profiling.profile_ncu(
+        profile = await harness.profiling_on(device).profile_ncu(
             found.operator,
             found.solution,
             workloads=workloads or (),
@@ -88,6 +89,7 @@ async def profile_timeline(
     candidate: CandidateName = None,
     solution: SolutionJson = None,
     workloads: Workloads = None,
+    device: DeviceModel = None,
     detail: DetailLevel = "concise",
 ) -> TimelineAnswer:
     """Shows what one call does over time: kernels, copies, gaps, host time, launch-bound or not.
@@ -101,7 +103,7 @@ async def profile_timeline(
         harness.lookup.candidate, workspace=workspace, solution=solution, candidate=candidate
     )
     async with progress_to(ctx) as progress:
-        timeline = await harness.profiling.profile_timeline(
+        timeline = await harness.profiling_on(device).profile_timeline(
             found.operator, found.solution, workloads=workloads or (), progress=progress
         )
     return timeline_answer(timeline, detail)

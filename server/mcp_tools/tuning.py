@@ -9,7 +9,7 @@ from pydantic import Field
 from ...tools.progress import OnProgress
 from ..answers.tuning import VariantsAnswer, variants_answer
 from ..requests.context import Call, background_of, harness_of, in_thread, made_by_of, progress_to
-from .fields import InputFamily, WaitSeconds
+from .fields import DeviceModel, InputFamily, WaitSeconds
 
 if TYPE_CHECKING:
     from ...tools.tuning.service import Tuned
@@ -38,6 +38,7 @@ async def evaluate_variants(
     ] = None,
     targets: Annotated[list[str] | None, Field(description="As in evaluate_kernel.")] = None,
     input_family: InputFamily = None,
+    device: DeviceModel = None,
     interpret: Annotated[
         bool, Field(description="Without a GPU, judge each in the interpreter.")
     ] = False,
@@ -61,6 +62,7 @@ async def evaluate_variants(
         compare_to=compare_to,
         targets=targets,
         input_family=input_family,
+        device=device,
         made_by=made_by_of(ctx, None),
     )
 

@@ -23,7 +23,14 @@ from pathlib import Path
 from ..schema.evaluation import DeviceInfo, Executor, Isolation
 from ..schema.record_model import RecordModel
 from ..settings import Settings
-from .gpus import chosen_devices, devices_text, nvidia_devices, torch_has_cuda
+from .gpus import (
+    chosen_devices,
+    device_pools,
+    devices_text,
+    nvidia_devices,
+    pools_text,
+    torch_has_cuda,
+)
 
 PERMISSION_WORD = "ERR_NVGPUCTRPERM"
 PERMISSION_REMEDY = (
@@ -277,6 +284,11 @@ def environment_report(
         notes.append(
             f"Candidates are judged on the cluster {settings.cluster}, not on this machine's "
             "devices; `kernel-harness cluster status` says on which."
+        )
+    if len(pools := device_pools(settings)) > 1:
+        notes.append(
+            f"GPUs of several models: {pools_text(pools)}. Trials run on the first; with "
+            "device=… on another. Times of two models are not compared."
         )
     if on_cpu:
         notes.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,10 @@ def chosen_devices(settings: Settings) -> tuple[str, ...]:
     if said == "cpu" or (said == "auto" and not (torch_has_cuda() and nvidia_devices())):
         return ("cpu",)
     if said == "auto":
-        return _of_model(Counter(gpu.name for gpu in nvidia_devices()).most_common(1)[0][0])
+        return next(iter(_by_model().values()))
     if not said.startswith("cuda:"):
-        return _of_model(_model_called(said, nvidia_devices()))
+        more = " 'auto', 'cpu' and 'cuda:N' can be set as well."
+        return _by_model()[_model_called(said, list(_by_model()), "Setting 'device':", more)]
     numbers = [int(number) for number in said.removeprefix("cuda:").split(",")]
     gpus = nvidia_devices() if len(numbers) > 1 else ()
     models = dict.fromkeys(gpus[n].name for n in numbers if n < len(gpus))
@@ -120,24 +121,69 @@ def chosen_devices(settings: Settings) -> tuple[str, ...]:
     return tuple(f"cuda:{number}" for number in numbers)
 
 
-def _of_model(name: str) -> tuple[str, ...]:
-    return tuple(f"cuda:{n}" for n, gpu in enumerate(nvidia_devices()) if gpu.name == name)
+def device_pools(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By model, the GPUs that a call may name: of every model with 'auto', else those that are set.
+
+    The first are those that run what names none. Empty without a GPU here, and with a cluster.
+
+    Raises:
+        RequestError: as `chosen_devices` does.
+    """
+    chosen = chosen_devices(settings)
+    if settings.device == "auto" and chosen[0].startswith("cuda:"):
+        return _by_model()
+    gpu = gpu_of(chosen[0])
+    return {gpu.name: chosen} if gpu is not None else {}
 
 
-def _model_called(named: str, gpus: Sequence[DeviceInfo]) -> str:
-    """The one model of this machine that a setting means: 'h200' is 'NVIDIA H200'."""
-    models = list(dict.fromkeys(gpu.name for gpu in gpus))
+def pool_called(named: str, settings: Settings) -> tuple[str, ...]:
+    """The GPUs of the model that a call names: 'h200' is 'NVIDIA H200'.
+
+    Raises:
+        RequestError: when trials run on none of that model, or it could be several.
+    """
+    pools = device_pools(settings)
+    if not pools:
+        raise RequestError(
+            f"Argument 'device': {named!r}, but no GPU can be chosen by a call",
+            remedy="Leave it out. What a cluster or the processor judges on is set by 'device'.",
+        )
+    return pools[_model_called(named, list(pools), "Argument 'device':")]
+
+
+def pools_text(pools: Mapping[str, Sequence[str]]) -> str:
+    """Models with how many GPUs of each, the one that runs what names none first."""
+    each = [f"{model} ({len(devices)})" for model, devices in pools.items()]
+    return ", ".join(each)
+
+
+def _by_model() -> dict[str, tuple[str, ...]]:
+    """By model all its GPUs, the model that there are most of first."""
+    models = Counter(gpu.name for gpu in nvidia_devices()).most_common()
+    return {
+        name: tuple(f"cuda:{n}" for n, gpu in enumerate(nvidia_devices()) if gpu.name == name)
+        for name, _ in models
+    }
+
+
+def _model_called(named: str, models: Sequence[str], by: str, more: str = "") -> str:
+    """The one of some models that is meant.
+
+    Args:
+        by: what names it.
+        more: what can be named as well.
+
+    Raises:
+        RequestError: when none or several could be.
+    """
     words = set(_words(named))
     exact = [model for model in models if set(_words(model)) - {"nvidia"} == words - {"nvidia"}]
-    found = exact or [model for model in models if words <= set(_words(model))]
+    found = exact or [model for model in models if words and words <= set(_words(model))]
     if len(found) == 1:
         return found[0]
     here = ", ".join(found or models) or "no GPU that CUDA shows"
-    problem = "fits several models" if found else "is no GPU of this machine"
-    raise RequestError(
-        f"Setting 'device': {named!r} {problem}",
-        remedy=f"Here: {here}. 'auto', 'cpu' and 'cuda:N' can be set as well.",
-    )
+    problem = "fits several models" if found else "is no GPU that can be used"
+    raise RequestError(f"{by} {named!r} {problem}", remedy=f"Here: {here}.{more}")
 
 
 def _words(name: str) -> list[str]:

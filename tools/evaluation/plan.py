@@ -129,8 +129,9 @@ class EvaluationRequest:
         made_by: who asks, as far as it was said.
         sealed: times are sealed where they can be; else the candidate's process tells them, which
             is sooner, and enough to tell variants of one program apart before they are judged.
-        devices: it runs on one of these, since it is compared with what ran there; any of the
-            service's when empty.
+        devices: it runs on one of these, since it is compared with what ran there.
+        pool: the devices of the model that was asked for, any of which will do; those of the
+            service when empty.
         caller: the client that asks; those of one server take turns.
     """
 
@@ -152,7 +153,12 @@ class EvaluationRequest:
     ladder: bool = False
     sealed: bool = True
     devices: Sequence[str] = ()
+    pool: Sequence[str] = ()
     caller: str = ""
+
+    def devices_among(self, own: Sequence[str]) -> Sequence[str]:
+        """The devices that it may run on, of a service with some of its own."""
+        return self.devices or self.pool or own
 
     @property
     def ranked_by(self) -> Objective:

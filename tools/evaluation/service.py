@@ -263,7 +263,7 @@ class EvaluationService:
             plan = await asyncio.to_thread(self._planned, pending, judged_by)
             if isinstance(plan, Evaluation):
                 return plan
-            devices = request.devices or self.devices
+            devices = request.devices_among(self.devices)
             own = partial(self._pool.evaluate, devices, client=request.caller)
             loading = asyncio.ensure_future(asyncio.to_thread(_statistics))
             report = await (pending.carry_out or own)(plan, pending.report)
@@ -310,7 +310,7 @@ class EvaluationService:
     def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
         """A finished record that counts, of the same bytes, command, operator and executor."""
         judged_by = request.operator.judged_by()
-        devices = request.devices or self.devices
+        devices = request.devices_among(self.devices)
         for evaluation_id in self.records.of_content(request.solution.content_hash()):
             try:
                 found = self.records.get(evaluation_id)

@@ -28,15 +28,16 @@ NO_LIMIT_S = 86_400.0
 async def compile_together(
     evaluations: EvaluationService,
     pool: JudgePool,
+    device: str,
     requests: Sequence[EvaluationRequest],
     progress: OnProgress,
 ) -> list[Evaluation]:
-    """The static evaluations of the requests, in their order.
+    """The static evaluations of the requests, in their order, by the judge of a device.
 
     Raises:
         DatasetError: when the operator has no workload.
     """
-    together = _Together(pool, evaluations.device, progress)
+    together = _Together(pool, device, progress)
     work = [
         evaluations.evaluate(request, NO_LIMIT_S, carry_out=together.carry_out)
         for request in requests

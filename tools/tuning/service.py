@@ -72,7 +72,8 @@ class TuningRequest:
     def key(self) -> tuple[Any, ...]:
         """Equal for requests that ask for the same."""
         contents = tuple(variant.content for variant in self.variants)
-        return self.base.operator.name, self.base.command, self.base.force, contents, self.interpret
+        base, pool = self.base, tuple(self.base.pool)
+        return base.operator.name, base.command, base.force, pool, contents, self.interpret
 
 
 @dataclass
@@ -180,13 +181,14 @@ class _Tuning:
         self._steps = 3 * len(request.variants) + MOST_JUDGED
         self._results = {v.name: VariantResult(v) for v in request.variants}
         self._on_gpu = evaluations.executor is Executor.CUDA
+        self._device = next(iter(request.base.pool), evaluations.device)
         self._notes = family_notes(request.base.input_family)
         self._seconds: dict[str, float] = {}
 
     async def run(self) -> Tuned:
         """Goes through the stages that this machine and the request allow."""
         # Their times are compared with one another's, and so are all of one device.
-        device = await self._pool.one_of(self._evaluations.devices)
+        device = await self._pool.one_of(self._base.devices_among(self._evaluations.devices))
         self._base = replace(self._base, devices=(device,))
         runs = self._base.scope is not Scope.STATIC
         await self._timed("compile", self._compile(raced=runs and self._on_gpu))
@@ -226,7 +228,9 @@ class _Tuning:
         async def compiled(done: float, total: float, message: str) -> None:
             await self._progress(done, self._steps, message)
 
-        found = await compile_together(self._evaluations, self._pool, requests, compiled)
+        found = await compile_together(
+            self._evaluations, self._pool, self._device, requests, compiled
+        )
         for variant, evaluation in zip(variants, found, strict=True):
             self._results[variant.name].take(evaluation)
         checks = {result.variant.name: result.static for result in self._left()}
@@ -235,11 +239,10 @@ class _Tuning:
 
     async def _architecture(self) -> str | None:
         """That of the device at hand; its judge is started where it does not run."""
-        device = self._evaluations.device
-        ready = self._pool.ready(device)
+        ready = self._pool.ready(self._device)
         if ready is None:
             async with self._pool.judge_of(
-                device, "the start of its judge", self._progress
+                self._device, "the start of its judge", self._progress
             ) as judge:
                 ready = judge.ready
         capability = ready.device.get("compute_capability") if ready else None

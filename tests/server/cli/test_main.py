@@ -191,3 +191,14 @@ def record_of(request: Any, status: Status) -> Evaluation:
         partial_reason="one was not run" if status is Status.PARTIAL else None,
         evidence=Evidence(started_at="2026-11-20T22:15:30+00:00"),
     )
+
+
+def test_a_command_takes_the_model_as_its_setting_and_the_floors_of_a_device_as_before(
+    tmp_path, capsys
+) -> None:
+    given = ["--data-dir", str(tmp_path), "--device", "B200"]
+    for command in ("evaluate", "tune", "profile", "timeline"):
+        assert cli.run([command, "x", *given]) == 2
+        assert "Setting 'device': 'b200' is no GPU that can be used" in capsys.readouterr().err
+    assert cli.run(["floors", "ev-20260101-000000-00000000", *given]) == 2
+    assert "Unknown evaluation" in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_every_gpu_of_the_most_frequent_model_is_used_and_others_when_they_are_n
 @pytest.mark.parametrize(
     ("device", "words"),
     [
-        ("B200", "'b200' is no GPU of this machine"),
+        ("B200", "'b200' is no GPU that can be used"),
         ("cuda:0,1", "several models: NVIDIA A100, NVIDIA H200 NVL"),
         ("h200", "'h200' fits several models"),
     ],

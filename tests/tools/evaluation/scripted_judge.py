@@ -41,11 +41,14 @@ def result(plan, planned):
 
 
 def evaluation(plan, status="PASSED", failure=None):
-    """A record; a solution named 'on_X' was run on the GPU X."""
+    """A record; of the GPU X for a solution named 'on_X', and where X alone is shown."""
     name = plan.solution["name"]
     device = None
     if plan.definition["name"] == "spin_scale":
         device = {"name": "NVIDIA B200", "executor": "cuda"}
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")  # noqa: TID251
+    if ": " in shown:
+        device = {"name": shown.partition(": ")[2], "executor": "cuda", "uuid": shown}
     if name.startswith("on_"):
         device = {"name": name.removeprefix("on_"), "executor": "cuda"}
     return {

@@ -58,7 +58,7 @@ def compiled(service, operator, programs, told=None):
 
     async def together():
         requests = [EvaluationRequest(operator, p, Scope.STATIC) for p in programs]
-        found = await compiling.compile_together(evaluations, pool, requests, progress)
+        found = await compiling.compile_together(evaluations, pool, "cpu", requests, progress)
         await pool.close()
         return found
 
@@ -118,7 +118,7 @@ def test_a_cancelled_call_ends_the_judge_and_the_next_finds_another(service, ope
         pool.judge_of = judge_of
         requests = [EvaluationRequest(operator, program("deaf", 1), Scope.STATIC)]
         work = asyncio.create_task(
-            compiling.compile_together(evaluations, pool, requests, ignore_progress)
+            compiling.compile_together(evaluations, pool, "cpu", requests, ignore_progress)
         )
         await began.wait()
         work.cancel()
@@ -127,6 +127,7 @@ def test_a_cancelled_call_ends_the_judge_and_the_next_finds_another(service, ope
         found = await compiling.compile_together(
             evaluations,
             pool,
+            "cpu",
             [EvaluationRequest(operator, program("fine", 2), Scope.STATIC)],
             ignore_progress,
         )

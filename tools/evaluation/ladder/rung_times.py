@@ -102,7 +102,7 @@ async def _rung_time(
     ran_on = candidate.evidence.device
     asked = replace(
         request,
-        devices=devices_of(ran_on) if len(service.devices) > 1 else (),
+        devices=devices_of(ran_on) if len(request.devices_among(service.devices)) > 1 else (),
         solution=rung.solution,
         baseline=None,
         checks=rung_checks(request),
