@@ -231,7 +231,7 @@ def _integrity(trial: TrialResult) -> Integrity:
         findings += integrity.launched_something(
             trial.solution.spec.language.value,
             interpreted=trial.context.interpreted,
-            launched_nothing=checking.launched_nothing,
+            launched_nothing=checking.repeated.launched_nothing,
         )
     if (deployment := trial.deployment) is not None:
         findings += deployment.findings
@@ -254,5 +254,5 @@ def _integrity(trial: TrialResult) -> Integrity:
         checks=done,
         not_run=not_run,
         findings=findings,
-        determinism=checking.determinism if checking else None,
+        determinism=checking.repeated.determinism if checking else None,
     )

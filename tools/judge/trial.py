@@ -181,7 +181,8 @@ class Trial:
         judged_call = self._judged_call(session)
         try:
             failed = self._checked(judged_call)
-            if failed is None and self._checking is not None and self._checking.lost_process:
+            checking = self._checking
+            if failed is None and checking is not None and checking.repeated.lost_process:
                 session, judged_call = self._replaced(judged_call)
             failed = failed or self._timed_all(judged_call)
             if failed is None:

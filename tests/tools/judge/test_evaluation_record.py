@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from kernel_harness.tools.judge.checks import integrity
-from kernel_harness.tools.judge.checks.workload_checks import HELD_OUT, CaseRecord
+from kernel_harness.tools.judge.checks.call_verdict import CaseRecord
 from kernel_harness.tools.judge.evaluation_record import (
     LOG_CHARACTERS,
     TrialResult,
     not_run_words,
     write_record,
 )
+from kernel_harness.tools.judge.operators.held_out_cases import HELD_OUT
 from kernel_harness.tools.judge.operators.input_sets import SeedBook
 from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.judge.timing.timed_calls import Timed
@@ -66,6 +67,14 @@ CRASH = Failure(stage=Stage.TIMING, kind="crash", message="It died.", remedy="Lo
 
 
 @dataclass
+class Repeated:
+    """What a record takes from repeated calls."""
+
+    launched_nothing: bool = False
+    determinism: None = None
+
+
+@dataclass
 class Checks:
     """What a record takes from the checks of a trial."""
 
@@ -73,8 +82,7 @@ class Checks:
     findings: list[Finding] = field(default_factory=list)
     done: list[str] = field(default_factory=lambda: ["inputs_unchanged"])
     not_run: dict[str, str] = field(default_factory=dict)
-    launched_nothing: bool = False
-    determinism: None = None
+    repeated: Repeated = field(default_factory=Repeated)
     held_out: None = None
 
 

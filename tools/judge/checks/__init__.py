@@ -1,6 +1,7 @@
 """Is an output right, and was it computed honestly?
 
-workload_checks   correctness and integrity over all cases of a plan
+workload_checks   correctness and integrity over all cases of a plan, stage after stage
+stages/           the plan's workloads; then many, repeated and disabled calls
 call_verdict      the verdict on one call
 integrity         one function per claim; pure
 held_out_checks   calls every held-out case once
