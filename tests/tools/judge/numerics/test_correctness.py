@@ -214,6 +214,16 @@ def test_a_required_ratio_leaves_room_for_the_published_verdict():
     )
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_share_that_suffices_makes_up_for_no_value_that_is_not_finite(bad: float):
+    expected = oracle()
+    got = expected.float()
+    got.view(-1)[7] = bad
+    half = ToleranceLimits(required_matched_ratio=0.5)
+    error, mismatch = verdict(got, expected, expected.float(), half)
+    assert mismatch is not None and error.compatible and not error.strict
+
+
 def test_where_the_trusted_implementation_misses_the_published_criterion_it_decides_nothing():
     expected = oracle(shape=(4096,), scale=1e4)
     trusted = (expected + 30 * torch.randn(4096, dtype=torch.float64)).float()
