@@ -187,45 +187,50 @@ def _ready(context: JudgeContext, seconds: float) -> Ready:
 
 def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
-    from .operators.input_sets import prefetch_inputs
-
     unanswered = None
     while True:
         since = time.monotonic()
         message = unanswered or inbox.next(IDLE_S)
         unanswered, context.without_pause = None, time.monotonic() - since < SOON_S
-        if message is None:
-            context.end_prewarmed()
-        if isinstance(message, Shutdown):
-            return
-        if isinstance(message, MaterialiseInputs | CheckOperator):
-            inputs = isinstance(message, MaterialiseInputs)
-            answer = _materialise(message, context) if inputs else _check_operator(message, context)
-            channel.send(answer)
-            continue
-        if isinstance(message, RecordCalls | TraceCalls | InspectCall | CompileCode):
-            from .profiled.answers import answer_of
+        match message:
+            case None:
+                context.end_prewarmed()
+            case Shutdown():
+                return
+            case MaterialiseInputs():
+                channel.send(_materialise(message, context))
+            case CheckOperator():
+                channel.send(_check_operator(message, context))
+            case RecordCalls() | TraceCalls() | InspectCall() | CompileCode():
+                from .profiled.answers import answer_of
 
-            channel.send(answer_of(message, context))
-            _drain(context, inbox.pending)
-            continue
-        if isinstance(message, EvaluatePlan) and message.side_by_side:
-            from .serving.static_trials import StaticTrials
+                channel.send(answer_of(message, context))
+                _drain(context, inbox.pending)
+            case EvaluatePlan(side_by_side=True):
+                from .serving.static_trials import StaticTrials
 
-            unanswered = StaticTrials(context, channel, inbox).run(message)
-            continue
-        if isinstance(message, EvaluatePlan):
-            trial = _evaluate(message, context, channel, inbox)
-            if trial is None:
-                continue
-            prefetch_inputs(trial.generator, trial.cases, inbox.pending)
-            del trial
-            if not context.interpreted:
-                _drain(context, partial(inbox.hurried, message.evaluation_id))
-            if not inbox.pending():
-                _evict(context.cache_dir)
-            if not context.interpreted:
-                channel.send(Drained(evaluation_id=message.evaluation_id))
+                unanswered = StaticTrials(context, channel, inbox).run(message)
+            case EvaluatePlan():
+                _evaluate_and_drain(message, context, channel, inbox)
+
+
+def _evaluate_and_drain(
+    plan: EvaluatePlan, context: JudgeContext, channel: Channel, inbox: Inbox
+) -> None:
+    """Carries a plan out, then makes ready for the next while no one waits."""
+    from .operators.input_sets import prefetch_inputs
+
+    trial = _evaluate(plan, context, channel, inbox)
+    if trial is None:
+        return
+    prefetch_inputs(trial.generator, trial.cases, inbox.pending)
+    del trial
+    if not context.interpreted:
+        _drain(context, partial(inbox.hurried, plan.evaluation_id))
+    if not inbox.pending():
+        _evict(context.cache_dir)
+    if not context.interpreted:
+        channel.send(Drained(evaluation_id=plan.evaluation_id))
 
 
 def _drain(context: JudgeContext, hurried: Callable[[], bool]) -> None:
