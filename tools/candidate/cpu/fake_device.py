@@ -172,13 +172,10 @@ class FakeEvent:
         return 0.0
 
 
-def answer_for_cuda(facts: DeviceFacts) -> None:
-    """Has `torch.cuda` answer for a fake device, for good.
-
-    `torch.compile` gives back what it was given: there is no device to compile for.
-    """
+def _properties(facts: DeviceFacts) -> SimpleNamespace:
+    """What torch tells of a device's properties."""
     major, minor = divmod(facts.capability, 10)
-    properties = SimpleNamespace(
+    return SimpleNamespace(
         name=facts.name,
         major=major,
         minor=minor,
@@ -195,7 +192,14 @@ def answer_for_cuda(facts: DeviceFacts) -> None:
         regs_per_multiprocessor=facts.registers_per_sm,
         warp_size=facts.warp_size,
     )
-    stream = FakeStream()
+
+
+def answer_for_cuda(facts: DeviceFacts) -> None:
+    """Has `torch.cuda` answer for a fake device, for good.
+
+    `torch.compile` gives back what it was given: there is no device to compile for.
+    """
+    properties, stream = _properties(facts), FakeStream()
     for name, answer in {
         "Event": FakeEvent,
         "ExternalStream": FakeStream,
@@ -206,7 +210,7 @@ def answer_for_cuda(facts: DeviceFacts) -> None:
         "device": _NoContext,
         "device_count": lambda: 1,
         "device_of": _NoContext,
-        "get_device_capability": lambda device=None: (major, minor),
+        "get_device_capability": lambda device=None: (properties.major, properties.minor),
         "get_device_name": lambda device=None: properties.name,
         "get_device_properties": lambda device=None: properties,
         "is_available": lambda: True,
