@@ -114,6 +114,17 @@ def test_a_quick_yes_is_a_thorough_yes(shape, seed, dtype, exponent, faults, dat
         assert mismatch is None
 
 
+@pytest.mark.parametrize(("share", "passes"), [(1.0, False), (0.5, False), (0.4, True)])
+def test_the_published_criterion_holds_on_the_fast_path(share: float, passes: bool):
+    expected = oracle(5, (8, 16), 1.0)
+    got = expected.float()
+    got[:4] *= 1 + 1e-4
+    got[4, 0] *= 1 + 1e-4
+    loose: dict[str, Any] = {"rms_minimum": 1.0, "max_minimum": 1.0, "atol": 1e-9, "rtol": 1e-6}
+    fast, slow = both(got, expected, ToleranceLimits(**loose, required_matched_ratio=share))
+    assert (fast is not None) == (slow is None) == passes
+
+
 def test_a_cap_and_refused_zeros_hold_on_the_fast_path():
     expected = 1e-5 * torch.randn(64, 64, generator=torch.Generator().manual_seed(3))
     loose: dict[str, Any] = {"rms_minimum": 9.0, "max_minimum": 99.0, "required_matched_ratio": 0.5}

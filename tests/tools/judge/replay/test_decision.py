@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kernel_harness.tools.judge.replay.decision import ClaimReason, ReplayEvidence, decide
-from kernel_harness.tools.judge.replay.witness import Witness
+from kernel_harness.tools.judge.replay.witness import SecondLook, Witness
 from kernel_harness.tools.schema.measurement import TimeSource
 
 RIGHT = ReplayEvidence(
@@ -41,6 +41,30 @@ def test_each_fault_is_the_reason_of_a_claim(reason, change):
 
 def test_nothing_timed_seals_nothing():
     assert decide(ReplayEvidence()).reason is ClaimReason.NO_RECORDS
+
+
+@pytest.mark.parametrize("span", [0, -5])
+def test_a_span_without_length_is_no_record(span: int):
+    found = decide(replace(RIGHT, spans_ns=(10_000, span, 10_000)))
+    assert found.reason is ClaimReason.NO_RECORDS
+
+
+LOW = Witness(mean_ns=9_000, error_ns=200, surplus_ns=1_500, calls=200)
+HIGH = Witness(mean_ns=20_000, error_ns=200, surplus_ns=1_500, calls=200)
+
+
+@pytest.mark.parametrize(
+    ("again", "clock"),
+    [
+        (SecondLook(10_000, (10_000, 10_100), LOW), TimeSource.SEALED),
+        (SecondLook(9_600, (10_000, 10_000), LOW), TimeSource.SEALED),
+        (SecondLook(9_400, (10_000, 10_000), LOW), TimeSource.CLAIMED),
+        (SecondLook(10_000, (10_000, 10_100), HIGH), TimeSource.CLAIMED),
+        (SecondLook(10_000, (), LOW), TimeSource.CLAIMED),
+    ],
+)
+def test_a_mean_below_the_bound_is_sealed_only_by_a_second_look_that_agrees(again, clock):
+    assert decide(replace(RIGHT, witness=HIGH, again=again)).clock is clock
 
 
 def test_a_span_longer_than_the_events_around_it_is_not_believed():
