@@ -90,6 +90,7 @@ class ScriptedHarness(Harness):
     verdict: Callable[[EvaluatePlan], dict[str, Any]] = staticmethod(lambda asked: passed(asked))
     steps = 3
     hold: anyio.Event | None = None
+    begun: anyio.Event | None = None
     cancelled: anyio.Event | None = None
 
     def __init__(self, *arguments: Any) -> None:
@@ -108,6 +109,8 @@ class ScriptedHarness(Harness):
             object.__setattr__(service, method, self._scripted(tool, getattr(service, method)))
 
     async def _held(self) -> None:
+        if self.begun is not None:
+            self.begun.set()
         if self.hold is not None:
             try:
                 await self.hold.wait()

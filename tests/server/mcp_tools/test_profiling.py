@@ -203,11 +203,13 @@ async def test_a_cancelled_promotion_stops_and_can_be_asked_for_again(
     connect: Any, harness: ScriptedHarness
 ) -> None:
     harness.answers["promote_candidate"] = decision(True)
-    harness.hold, harness.cancelled = anyio.Event(), anyio.Event()
+    harness.hold, harness.begun, harness.cancelled = anyio.Event(), anyio.Event(), anyio.Event()
     async with connect() as client:
-        with anyio.move_on_after(0.2):
-            await client.call_tool("promote_candidate", {"candidate_id": "4f2a"})
-        with anyio.fail_after(2):
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "promote_candidate", {"candidate_id": "4f2a"})
+            await harness.begun.wait()
+            group.cancel_scope.cancel()
+        with anyio.fail_after(60):
             await harness.cancelled.wait()
         harness.hold = None
         again = await good(client, "promote_candidate", candidate_id="4f2a")
