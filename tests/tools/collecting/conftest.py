@@ -92,6 +92,18 @@ class Norm(torch.nn.Module):
         return (wide * scale * self.weight).to(x.dtype)
 
 
+def named(module, x):
+    return x * module.weight + module.eps
+
+
+def asked(module, x):
+    return x * getattr(module, "weight") if hasattr(module, "eps") else x
+
+
+def handed_on(module, x):
+    return x * math.prod(p.numel() for p in torch.nn.Module.parameters(module)) * module.eps
+
+
 class Block(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -27,12 +27,14 @@ class WrittenDefinition:
     Attributes:
         calls: how many there were.
         unfinished: why its reference does not run; None where it should.
+        draft: what it was made of.
     """
 
     name: str
     workloads: int
     calls: int
     unfinished: str | None
+    draft: DefinitionDraft
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _write(
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("".join(lines), encoding="utf-8")
     calls = round(sum(group.count for group in draft.groups) * recorder.stands_for)
-    return WrittenDefinition(name, len(lines), calls, why), workloads
+    return WrittenDefinition(name, len(lines), calls, why, draft), workloads
 
 
 def _uuid(

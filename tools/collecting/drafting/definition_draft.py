@@ -42,7 +42,7 @@ def structure_of(group: CallGroup) -> tuple[Any, ...] | None:
     kinds = tuple((name, type(value).__name__) for name, value in group.numbers.items())
     tensors = tuple((name, len(tensor.shape), tensor.dtype) for name, tensor in seen)
     constants = tuple(sorted(group.constants.items(), key=lambda item: item[0]))
-    return tensors, kinds, constants, group.written
+    return tensors, kinds, constants, group.written, group.returns
 
 
 def draft_of(groups: Sequence[CallGroup]) -> DefinitionDraft:

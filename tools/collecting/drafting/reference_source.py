@@ -35,12 +35,13 @@ def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str,
     """
     name, function, constants = recorder.name, recorder.original, draft.constants
     function = getattr(function, "__func__", function)
+    function = inspect.unwrap(function) if recorder.unwraps else function
     parameters = list(draft.inputs)
     body, called, why = "", name, None
     if recorder.adapter is not None:
         body, called = recorder.adapter.reference.strip(), "compute"
     elif recorder.of_module and isinstance(function, FunctionType):
-        return _of_module(function, recorder.of_module, parameters, constants)
+        return _of_module(function, recorder.of_module, draft)
     elif isinstance(function, FunctionType) and not function.__module__.startswith("torch."):
         try:
             body = "\n\n".join(dict.fromkeys(_carried(function, set())))
@@ -49,7 +50,7 @@ def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str,
             why = str(error)
     elif not name.startswith("torch."):
         why = "it is not written in Python"
-    call = f"    return {called}({_passed(parameters, constants)})"
+    call = _returning(f"{called}({_passed(parameters, constants)})", draft)
     if written := draft.groups[0].written:
         # The function writes into its arguments: into copies here, which are then the outputs.
         copies = "".join(f"    {argument} = {argument}.clone()\n" for argument in written)
@@ -61,10 +62,20 @@ def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str,
     return _whole("import torch", body, run), why
 
 
+def _returning(call: str, draft: DefinitionDraft) -> str:
+    """The lines that return what a call gives, without None between its tensors."""
+    places = draft.groups[0].returns
+    if places is None:
+        return f"    return {call}"
+    kept = (f"result[{n}]" for n, place in enumerate(places) if place is not None)
+    return f"    result = {call}\n    return {', '.join(kept)}"
+
+
 def _of_module(
-    forward: FunctionType, of_module: set[str], inputs: list[str], constants: Mapping[str, Any]
+    forward: FunctionType, of_module: set[str], draft: DefinitionDraft
 ) -> tuple[str, str | None]:
     """A module's forward, called with an object that holds what it reads of the module."""
+    inputs, constants = list(draft.inputs), draft.constants
     state = {n: n for n in inputs if n in of_module}
     state |= {n: repr(v) for n, v in constants.items() if n in of_module}
     why, body = None, ""
@@ -77,7 +88,7 @@ def _of_module(
     others = {n: v for n, v in constants.items() if n not in of_module}
     passed = _passed([n for n in inputs if n not in of_module], others)
     held = ", ".join(f"{name}={value}" for name, value in state.items())
-    call = f"    return {forward.__name__}(types.SimpleNamespace({held}), {passed})"
+    call = _returning(f"{forward.__name__}(types.SimpleNamespace({held}), {passed})", draft)
     if why is not None:
         call = f"    raise NotImplementedError({f'write what the module computes: {why}'!r})"
     run = f"def run({', '.join(inputs)}):\n{call}\n"

@@ -5,5 +5,6 @@ targets           where a program keeps what is named, and how a recorder is put
 traced_function   one function's calls, or a share of them: grouped, counted and timed
 call_groups       calls alike, and what is kept of the contents of their tensors
 tensor_samples    samples of tensors that are not kept, and what their values are like
+returned_values   what a function returns, as outputs of an operator
 module_state      what a module's forward reads of the module
 """

@@ -84,6 +84,7 @@ class CallGroup:
         constants: of those that are None, a bool, a string, an element type, or a row of such.
         outputs: what came back, or was written into arguments; None while it is not known.
         written: the arguments that were written, where the function returns nothing.
+        returns: of a function that returns tensors and None in a row, which output each is.
         contents: of integer tensors and masks.
         samples: of every tensor, some rows of a few calls.
         count: calls that were recorded.
@@ -95,6 +96,7 @@ class CallGroup:
     constants: dict[str, Any]
     outputs: tuple[TensorSeen, ...] | None = None
     written: tuple[str, ...] = ()
+    returns: tuple[int | None, ...] | None = None
     contents: list[StoredContents] = field(default_factory=list[StoredContents])
     samples: dict[str, list[torch.Tensor]] = field(default_factory=dict[str, list[torch.Tensor]])
     count: int = 0

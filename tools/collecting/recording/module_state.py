@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -12,20 +15,56 @@ import torch
 def state_of(
     module: torch.nn.Module, forward: Callable[..., Any], taken: set[str]
 ) -> dict[str, Any]:
-    """Parameters and buffers of a module by name, None among them, and what forward names of it.
+    """What a forward reads of its module: parameters and buffers, None too, and plain attributes.
 
     Args:
-        forward: whose code tells which plain attributes are read.
+        forward: whose code tells what is read; all parameters where it hands the module on.
         taken: names of arguments, under which nothing of the module can go.
     """
-    code = getattr(inspect.unwrap(getattr(forward, "__func__", forward)), "__code__", None)
+    forward = inspect.unwrap(getattr(forward, "__func__", forward))
+    code = getattr(forward, "__code__", None)
     named = set(code.co_names) if code else set[str]()
+    read = read_of_module(forward)
+    if read is not None and any(hasattr(type(module), name) for name in read):
+        read = None  # a method or a property, which may read anything
     tensors = [*module.named_parameters(), *module.named_buffers()]
-    found: dict[str, Any] = {name.replace(".", "_"): value for name, value in tensors}
-    for name in sorted(named - found.keys()):
+    found: dict[str, Any] = {
+        name.replace(".", "_"): value
+        for name, value in tensors
+        if read is None or name.partition(".")[0] in read
+    }
+    for name in sorted((named | (read or set())) - found.keys()):
         value = getattr(module, name, taken)
         if value is None or isinstance(value, bool | int | float | str | torch.dtype):
             found[name] = value
         elif isinstance(value, tuple | list) and all(isinstance(v, int | float) for v in value):
             found[name] = tuple(value)
     return {name: value for name, value in found.items() if name not in taken}
+
+
+@functools.lru_cache(maxsize=1024)
+def read_of_module(forward: Callable[..., Any]) -> frozenset[str] | None:
+    """The attributes that a function reads of its first argument; None where it hands that on."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
+        own = next(iter(inspect.signature(forward).parameters))
+    except (OSError, TypeError, ValueError, SyntaxError, StopIteration):
+        return None
+    found: set[str] = set()
+    known: set[ast.AST] = set()
+    for node in ast.walk(tree):  # what holds a name comes before it
+        match node:
+            case ast.Attribute(value=ast.Name(id=name) as of, attr=attribute) if name == own:
+                found.add(attribute)
+                known.add(of)
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr"),
+                args=[ast.Name(id=name) as of, ast.Constant(value=str(attribute)), *_],
+            ) if name == own:
+                found.add(attribute)
+                known.add(of)
+            case ast.Name(id=name) if name == own and node not in known:
+                return None
+            case _:
+                pass
+    return frozenset(found)

@@ -23,6 +23,7 @@ from ...schema.drawn_inputs import ValueStatistics
 from ..adapters.adapter import Adapter, RememberedCalls
 from .call_groups import MOST_SAMPLED, ByteLimit, CallGroup, TensorSeen, seen
 from .module_state import state_of
+from .returned_values import returned_places, returned_tensors
 from .tensor_samples import statistics_of, two_valued
 
 MOST_GROUPS = 512
@@ -55,7 +56,12 @@ class TracedFunction:
         module: whose forward the original is, where that is bound already.
         names: of the arguments, where the original has no signature.
         within: asked of each chosen call.
+
+    Attributes:
+        unwraps: whether a reference may be what decorators lie over, for it is compared with calls.
     """
+
+    unwraps = False
 
     def __init__(
         self,
@@ -242,7 +248,8 @@ class TracedFunction:
         seconds: float,
     ) -> None:
         written: tuple[str, ...] = ()
-        outputs = _outputs(result if self.adapter is None else self.adapter.outputs(result))
+        came = result if self.adapter is None else self.adapter.outputs(result)
+        outputs = _outputs(came)
         if result is None:
             self._writes = True
             written = tuple(n for n, copy in copies.items() if not _same(copy, arguments[n]))
@@ -250,6 +257,7 @@ class TracedFunction:
         with self._lock:
             if outputs is not None:
                 group.outputs, group.written = outputs, written or group.written
+                group.returns = returned_places(came)
             group.count += 1
             group.seconds += seconds
 
@@ -292,10 +300,8 @@ class TracedFunction:
 
 
 def _outputs(result: Any) -> tuple[TensorSeen, ...] | None:
-    several = result if isinstance(result, tuple | list) else (result,)
-    if not several or not all(isinstance(value, torch.Tensor) for value in several):
-        return None
-    return tuple(seen(value) for value in several)
+    tensors = returned_tensors(result)
+    return None if tensors is None else tuple(seen(value) for value in tensors)
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
+from ...collecting.adapters.adapter import Adapter, RememberedCalls
 from ...collecting.recording.module_state import state_of
+from ...collecting.recording.returned_values import returned_tensors
 
 _PACKAGES = tuple({sysconfig.get_path(name) + "/" for name in ("purelib", "platlib")})
 OF_TORCH = ("aten", "prims")
@@ -50,10 +52,12 @@ class CallSample:
 class SampledFunction:
     """Keeps a few calls of a function, one for each set of shapes."""
 
-    def __init__(self, original: Callable[..., Any]) -> None:
+    def __init__(self, original: Callable[..., Any], adapter: Adapter | None = None) -> None:
         self.samples: list[CallSample] = []
         self._original = original
-        self._signature = inspect.signature(original)
+        self._adapter = adapter
+        self._remembered = RememberedCalls()
+        self._signature = None if adapter else inspect.signature(original)
         self._known: set[Any] = set()
         self._left_bytes = MOST_BYTES
 
@@ -66,9 +70,9 @@ class SampledFunction:
                 return called(*args, **kwargs)
             kept = self._kept(args, kwargs)
             result = called(*args, **kwargs)
-            several = result if isinstance(result, tuple | list) else (result,)
-            if kept is not None and all(isinstance(one, torch.Tensor) for one in several):
-                outputs = tuple(one.detach().clone() for one in several)
+            tensors = returned_tensors(result)
+            if kept is not None and tensors is not None:
+                outputs = tuple(one.detach().clone() for one in tensors)
                 self.samples.append(CallSample(*kept, outputs))
             return result
 
@@ -78,9 +82,9 @@ class SampledFunction:
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[torch.nn.Module | None, dict[str, Any]] | None:
         """The module and copies of the arguments of a call with new shapes."""
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(bound.arguments)
+        arguments = self._arguments(args, kwargs)
+        if arguments is None:
+            return None
         module = next(iter(arguments.values()), None)
         if isinstance(module, torch.nn.Module):
             arguments.pop(next(iter(arguments)))
@@ -94,6 +98,20 @@ class SampledFunction:
         self._known.add(key)
         self._left_bytes -= size
         return module, arguments | {n: tensor.detach().clone() for n, tensor in tensors.items()}
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Arguments by parameter, or what the adapter makes of them."""
+        if self._adapter is not None:
+            made = self._adapter.made(self._remembered, args, kwargs)
+            return None if made is None else dict(made)
+        assert self._signature is not None
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        found = dict(bound.arguments)
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                found |= found.pop(name)
+        return found
 
 
 @torch.no_grad()

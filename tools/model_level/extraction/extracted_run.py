@@ -18,8 +18,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from ...collecting.adapters.table import adapter_of
 from ...collecting.drafting.dataset_files import write_dataset
-from ...collecting.recording.call_groups import ByteLimit
+from ...collecting.drafting.definition_draft import DefinitionDraft
+from ...collecting.recording.call_groups import ByteLimit, CallGroup
 from ...collecting.recording.targets import place_of
 from ...collecting.recording.traced_function import TracedFunction
 from ...collecting.tracing import MOST_BYTES
@@ -35,6 +37,7 @@ from .extracted_operator import ExtractedOperator, ExtractRequest
 from .operator_files import write_operator
 
 NO_OPERATOR = "is no operator that a definition can describe"
+NO_SAMPLE = "no call with whole tensors was kept"
 SMALLER = "Extract a part of it, or put the work into a function of tensors and numbers."
 
 
@@ -104,8 +107,11 @@ def _function_recorded(
 
     def prepare() -> None:
         place = place_of(request.target)
-        samples = SampledFunction(place.original)
-        recorder = SampledRecorder(request.target, place.original, ByteLimit(MOST_BYTES))
+        adapter = adapter_of(request.target, place.original)
+        samples = SampledFunction(place.original, adapter)
+        recorder = SampledRecorder(
+            request.target, place.original, ByteLimit(MOST_BYTES), adapter=adapter
+        )
         recorder.samples = samples
         place.put(recorder)
         found.extend((recorder, samples))
@@ -118,6 +124,7 @@ def _function_recorded(
 class SampledRecorder(TracedFunction):
     """Records a function's calls, and keeps a few of them whole."""
 
+    unwraps = True
     samples: SampledFunction
 
     def wrapper(self) -> Callable[..., Any]:
@@ -137,13 +144,26 @@ def _written(
         first = written[0]
         (path,) = (dataset / "definitions").rglob(f"{first.name}.json")
         definition = Definition.model_validate_json(path.read_bytes())
-        reference, kind = _reference(definition, first.unfinished, recorder, samples)
+        fitting = [one for one in samples if _fits(one, first.draft, recorder.original)]
+        if not fitting:
+            raise RequestError(f"{request.target} {NO_OPERATOR}: {NO_SAMPLE}", remedy=SMALLER)
+        reference, kind = _reference(definition, first.unfinished, recorder, fitting)
         folder = Path(request.out)
         workloads = write_operator(dataset, definition, request.name, reference, folder)
-    target = _target(request, definition, samples[0])
+    target = _target(request, recorder, first.draft, fitting[0])
     if target is not None:
         write_target(target, folder)
     return ExtractedOperator(str(folder), workloads, first.calls, kind, target, len(written) - 1)
+
+
+def _fits(sample: CallSample, draft: DefinitionDraft, forward: Callable[..., Any]) -> bool:
+    """Whether a call is one of those that a draft describes."""
+    given = sample.inputs(forward)
+    named = all(isinstance(given.get(n), torch.Tensor | int | float) for n in draft.inputs)
+    return named and all(
+        n in given and (tuple(given[n]) if isinstance(given[n], list) else given[n]) == value
+        for n, value in draft.constants.items()
+    )
 
 
 def _reference(
@@ -162,6 +182,11 @@ def _reference(
     why = unfinished or fault_of(definition.reference, names, forward, samples)
     if why is None:
         return definition.reference, "source"
+    if recorder.adapter is not None:
+        raise RequestError(
+            f"The reference of {recorder.name} does not give what its calls gave: {why}",
+            remedy="Write the operator by hand: docs/how-to/own-operator.md.",
+        )
     varying = {
         name: {n for n, axis in enumerate(form.shape or ()) if axis in definition.var_axes}
         for name, form in definition.inputs.items()
@@ -181,25 +206,40 @@ def _reference(
 
 
 def _target(
-    request: ExtractRequest, definition: Definition, sample: CallSample
+    request: ExtractRequest, recorder: TracedFunction, draft: DefinitionDraft, sample: CallSample
 ) -> KernelTarget | None:
     """What the operator stands for: for each input the parameter, or what the module holds."""
     if request.target.startswith("__main__."):
         return None
     own = ""
-    if sample.module is not None:
-        own = next(iter(inspect.signature(type(sample.module).forward).parameters))
     state: dict[str, str] = {}
     if sample.module is not None:
+        own = next(iter(inspect.signature(recorder.original).parameters))
         tensors = [*sample.module.named_parameters(), *sample.module.named_buffers()]
         state = {name.replace(".", "_"): name for name, _ in tensors}
-    inputs: dict[str, str] = {}
-    for name in definition.inputs:
-        if name in sample.arguments:
-            inputs[name] = name
-        else:
-            inputs[name] = f"{own}.{state.get(name, name)}"
-    return KernelTarget(request.target, request.name, inputs)
+
+    def said(name: str) -> str:
+        return name if name in sample.arguments else f"{own}.{state.get(name, name)}"
+
+    return KernelTarget(
+        request.target,
+        request.name,
+        {name: said(name) for name in draft.inputs},
+        {said(name): _stated(value) for name, value in draft.constants.items()},
+        tuple(n for n in draft.inputs if any(_is_laid_otherwise(g, n) for g in draft.groups)),
+        draft.groups[0].returns,
+        adapted=recorder.adapter is not None,
+    )
+
+
+def _stated(value: Any) -> Any:
+    """A constant as a file can have it."""
+    return str(value) if isinstance(value, torch.dtype) else value
+
+
+def _is_laid_otherwise(group: CallGroup, name: str) -> bool:
+    """Whether an input of some calls was not contiguous."""
+    return name in group.tensors and group.tensors[name].strides is not None
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import DatasetError, RequestError
 from ..program import run_python
-from ..ranking.observations import ObservedOperator
+from ..ranking.observations import ObservedOperator, torch_function
 from ..ranking.ranking import ModelRanking
 from .extracted_operator import ExtractedOperator, ExtractRequest
 
@@ -43,6 +44,8 @@ def extract_operator(
     Raises:
         RequestError: when it is none that can stand alone, or the program cannot be run.
     """
+    if operator.kind == "torch" and operator.extractable:
+        operator = replace(operator, name=torch_function(operator.name), kind="function", where=())
     if operator.kind == "torch" or not operator.extractable:
         within = f" in {operator.where[0]}" if operator.where else ""
         raise RequestError(

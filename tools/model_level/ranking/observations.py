@@ -32,7 +32,8 @@ class ObservedOperator:
         kind: "module", "function", or "torch" for an operator of torch's between regions.
         where: paths of modules in the model, or the region around an operator of torch's.
         parameters: shapes of a module's own tensors.
-        extractable: whether its code can be found by its name.
+        extractable: whether its code can be found by its name; of an operator of torch's, whether
+            calls of a function of its name are recorded with an adapter.
     """
 
     name: str
@@ -42,6 +43,11 @@ class ObservedOperator:
     parameters: tuple[tuple[int, ...], ...]
     extractable: bool
     calls: tuple[ObservedShapes, ...]
+
+
+def torch_function(operator: str) -> str:
+    """The function of torch that an operator of torch's is called by."""
+    return f"torch.nn.functional.{operator.rpartition(':')[2]}"
 
 
 @dataclass(frozen=True)

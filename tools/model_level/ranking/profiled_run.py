@@ -21,19 +21,22 @@ import torch
 from pydantic import TypeAdapter
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from ...collecting.adapters.table import ADAPTERS
 from ...errors import HarnessError
 from ...process_control import die_with_parent
 from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .attribution import MARK, Attribution, Key, OperatorTime, ProfiledEvent, attribute
 from .device_rates import measured_rates
-from .observations import Observed, ObservedOperator, ObservedShapes
+from .observations import Observed, ObservedOperator, ObservedShapes, torch_function
 from .regions import CodeRegion, RegionTracker
 
 STEP = "kernel_harness_step"
 """Name of the range of a step; what is outside of all belongs to none."""
 
 
+ADAPTED = {adapter.target for adapter in ADAPTERS}
+"""Functions whose calls are recorded without code of their own."""
 ATTENTION = "aten::scaled_dot_product_attention"
 
 
@@ -237,7 +240,7 @@ def _of_torch(found: Attribution, regions: Sequence[CodeRegion]) -> list[Observe
             () if number is None else (regions[number].name,),
             {},
             (),
-            False,
+            torch_function(name) in ADAPTED,
             tuple(calls),
         )
         for (number, name), calls in by_name.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,19 @@ class KernelTarget:
         definition: which kernel of the folder; None where there is one.
         inputs: of each input of the operator what it is in a call: a parameter's name, with
             attributes after dots; None where parameters have the inputs' names.
+        constants: what else of a call, named alike, has which value; others are not the operator's.
+        copied: inputs that a program gives in another layout, which the kernel gets as a copy.
+        returns: of a function that returns None beside tensors, which output each part is.
+        adapted: whether an adapter of `collect` makes inputs and constants of a call.
     """
 
     target: str
     definition: str | None = None
     inputs: dict[str, str] | None = None
+    constants: dict[str, Any] = field(default_factory=dict[str, Any])
+    copied: tuple[str, ...] = ()
+    returns: tuple[int | None, ...] | None = None
+    adapted: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from kernel_harness.tools.collecting.recording.module_state import read_of_module, state_of
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.errors import RequestError
 
@@ -44,6 +45,23 @@ def test_one_module_of_a_kind_is_recorded_alone(layers, tmp_path):
     assert definition.name == "torch_nn_modules_linear_Linear_forward"
     run = run_of(definition)
     assert torch.equal(run(block.norm(x), block.down.weight, block.down.bias), result)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("named", {"weight", "eps"}),
+        ("asked", {"weight", "eps"}),
+        ("handed_on", None),
+    ],
+)
+def test_of_a_module_that_is_not_handed_on_what_is_named_is_read(layers, name, read):
+    function = getattr(layers, name)
+    assert read_of_module(function) == read
+    norm = layers.Norm()
+    norm.bias = torch.nn.Parameter(torch.zeros(8))
+    found = state_of(norm, function, {"x"})
+    assert ("bias" in found) == (read is None) and "weight" in found
 
 
 @torch.no_grad()

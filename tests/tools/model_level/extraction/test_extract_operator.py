@@ -40,7 +40,8 @@ class Model(nn.Module):
         x = parts.taken(x, rows, 2.0)
         for layer in self.layers:
             x = x + layer(x)
-        x = parts.registered(parts.paired(x)[0])
+        x = parts.registered(parts.paired(parts.counted(x)[0], wide=False)[0])
+        x = parts.attended(x)
         return self.down(self.up(x)) + parts.TABLE["held"](parts.decided(x))
 
 
@@ -51,7 +52,9 @@ with torch.no_grad():
         model(torch.randn(16, 8), torch.randint(16, (count,)))
 """
 PARTS = """
+import functools
 import torch
+import torch.nn.functional as F
 from torch import nn
 import helpers
 
@@ -80,8 +83,27 @@ def registered(x):
     return torch.ops.extraction_tests.doubled(x)
 
 
-def paired(x):
-    return x * 1, None
+def counted(x):
+    return x * 1, 3
+
+
+def logged(function):
+    @functools.wraps(function)
+    def outer(*given, **words):
+        return function(*given, **words)
+
+    return outer
+
+
+@logged
+def paired(x, **words):
+    return x * 1, None, x + 1
+
+
+def attended(x):
+    heads = x.view(-1, 2, 4).transpose(0, 1)
+    mixed = F.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
+    return mixed.transpose(0, 1).reshape(x.shape)
 
 
 TABLE = {"held": held}
@@ -182,6 +204,35 @@ def test_a_block_of_modules_becomes_its_graph_with_free_sizes(program, tmp_path)
 
 
 @pytest.mark.process
+def test_of_what_returns_none_beside_tensors_the_tensors_are_outputs(program, tmp_path):
+    done = extract_operator(program, observed("parts.paired"), tmp_path)
+    assert (done.workloads, done.calls, done.reference) == (2, 3, "source")
+    operator = loaded(tmp_path)
+    assert list(operator.definition.outputs) == ["output_0", "output_1"]
+    x = torch.randn(3, 8)
+    first, second = run_of(operator)(x)
+    assert torch.equal(first, x) and torch.equal(second, x + 1)
+    assert done.target is not None and done.target.returns == (0, None, 1)
+    assert done.target.constants == {"wide": False}
+    assert read_target(tmp_path / "paired") == done.target
+
+
+@pytest.mark.process
+def test_a_row_of_torch_is_extracted_by_the_adapter_of_its_function(program, tmp_path):
+    row = observed("aten::scaled_dot_product_attention", "torch", "parts.attended")
+    done = extract_operator(program, row, tmp_path)
+    assert (done.workloads, done.calls, done.reference) == (2, 3, "source")
+    operator = loaded(tmp_path)
+    assert operator.definition.name == "scaled_dot_product_attention"
+    q = torch.randn(2, 5, 4)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True)
+    torch.testing.assert_close(run_of(operator)(q, q, q, 0.5), expected)
+    assert done.target is not None and done.target.adapted
+    assert done.target.constants == {"is_causal": True, "enable_gqa": False}
+    assert done.target.copied == ("query", "key", "value")
+
+
+@pytest.mark.process
 def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path, capfd):
     # The first calls another file of the program and decides by contents; the second is called
     # from a table, in which its name cannot be replaced; the third returns more than tensors; the
@@ -189,7 +240,7 @@ def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path,
     for name, why in (
         ("decided", "No reference of parts.decided stands alone"),
         ("held", "No call of parts.held was recorded"),
-        ("paired", "no operator that a definition can describe: it returns something beside"),
+        ("counted", "no operator that a definition can describe: it returns something beside"),
         ("registered", "torch.ops.extraction_tests.doubled, which only the program registers"),
     ):
         with pytest.raises(RequestError, match="written above says why"):
@@ -201,7 +252,8 @@ def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path,
 def test_rows_without_a_name_are_refused_before_anything_runs(tmp_path):
     words = ["python", "nothing.py"]
     with pytest.raises(RequestError, match="no function of the program"):
-        extract_operator(words, observed("aten::softmax", "torch", "parts.f"), tmp_path)
+        row = replace(observed("aten::softmax", "torch", "parts.f"), extractable=False)
+        extract_operator(words, row, tmp_path)
     with pytest.raises(RequestError, match="own file"):
         extract_operator(words, observed("__main__.f"), tmp_path)
     (tmp_path / "f").mkdir()
