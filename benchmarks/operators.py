@@ -27,7 +27,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from kernel_harness.tools.archive.report.board_rows import (
 )
 from kernel_harness.tools.archive.store.transfer import fetch, write_bundle
 from kernel_harness.tools.devices.gpus import gpu_of
-from kernel_harness.tools.devices.targets import architectures_of
+from kernel_harness.tools.devices.targets import suits
 from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status, WorkloadResult
@@ -216,12 +216,6 @@ def not_run(
     """The row of a program that was not evaluated, and why."""
     name, kind, _ = contender
     return Row(operator.name, name, kind, "NOT_RUN", words=words, inputs=inputs)
-
-
-def suits(hardware: Sequence[str], capability: str | None) -> bool:
-    """Whether a program for some hardware is one for a GPU, too; yes where neither is named."""
-    due, here = architectures_of(hardware), architectures_of([capability or ""])
-    return not due or not here or here[0] in due
 
 
 async def compared(

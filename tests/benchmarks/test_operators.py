@@ -70,10 +70,3 @@ def test_a_table_is_shown_for_each_family_of_inputs():
 def test_a_name_that_nothing_has_ends_with_those_there_are(chosen):
     with pytest.raises(SystemExit, match=r"rmsnorm has none of .*: .*flashinfer \(peer\)"):
         chosen(["flashinfr"])
-
-
-def test_a_program_for_another_architecture_is_not_one_for_this_gpu():
-    suits = runpy.run_path(str(BENCHMARK))["suits"]
-    assert suits(["cuda"], "9.0") and suits(["cuda", "cpu"], "10.0") and suits(["sm_90"], None)
-    assert suits(["sm_90"], "9.0") and suits(["H200"], "9.0") and suits(["sm_100", "H100"], "9.0")
-    assert not suits(["sm_100"], "9.0") and not suits(["H200"], "10.0")

@@ -82,6 +82,17 @@ def compiled_targets(
     return [target for target in due if target in own] or own
 
 
+def suits(hardware: Iterable[str], device: str | None) -> bool:
+    """Whether a program for some hardware is for a device, too; yes where neither is told.
+
+    Args:
+        hardware: what the program says that it was written for.
+        device: its name or its compute capability, as 'NVIDIA H200' or '9.0'.
+    """
+    due, here = architectures_of(hardware), architectures_of([device or ""])
+    return not due or not here or here[0] in due
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_]+", "-", name.strip().casefold()).removeprefix("nvidia-")
 

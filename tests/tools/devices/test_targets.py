@@ -12,6 +12,7 @@ from kernel_harness.tools.devices.targets import (
     compiled_targets,
     devices_of,
     meant,
+    suits,
     targets_named,
 )
 from kernel_harness.tools.errors import RequestError
@@ -63,3 +64,12 @@ def test_a_name_of_a_target_finds_the_device_that_is_meant():
         "H200",
     ]
     assert meant("B300X", known) is None
+
+
+def test_a_program_for_another_architecture_is_not_one_for_this_device():
+    assert (
+        suits(["cuda"], "9.0") and suits(["cuda", "cpu"], "NVIDIA B200") and suits(["sm_90"], None)
+    )
+    assert suits(["sm_90"], "9.0") and suits(["H200"], "NVIDIA H100 80GB HBM3")
+    assert suits(["sm_100", "H100"], "NVIDIA H200") and suits(["sm_90"], "Some GPU")
+    assert not suits(["sm_100"], "9.0") and not suits(["sm_90"], "NVIDIA B200")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ...devices.targets import suits
 from ...schema.evaluation import Evaluation
 from ...schema.flashinfer_trace import Solution
 from ..store.entry import Node
@@ -28,6 +29,8 @@ class PeerTime:
 def peer_times(peers: Mapping[str, Solution], nodes: Iterable[Node], gpu: str) -> list[PeerTime]:
     """Each peer with its newest latency on a device, a sealed one where there is any.
 
+    Peers that were written for other devices are left out.
+
     Args:
         nodes: the operator's candidates in the archive; a peer is one of them once it was tried.
     """
@@ -35,7 +38,8 @@ def peer_times(peers: Mapping[str, Solution], nodes: Iterable[Node], gpu: str) -
     timed = (n for n in nodes if n.verified and n.hardware == gpu and n.latency_us is not None)
     for node in sorted(timed, key=lambda node: (node.sealed, node.at)):
         newest[node.content_hash] = node
-    found = {name: newest.get(peer.content_hash()) for name, peer in peers.items()}
+    due = {n: peer for n, peer in peers.items() if suits(peer.spec.target_hardware, gpu)}
+    found = {name: newest.get(peer.content_hash()) for name, peer in due.items()}
     return [
         PeerTime(name) if node is None else PeerTime(name, node.latency_us, node.sealed)
         for name, node in found.items()

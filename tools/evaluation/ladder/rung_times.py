@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...devices.gpus import devices_of
+from ...devices.targets import suits
 from ...errors import HarnessError
 from ...messages.judge import Checks
 from ...progress import OnProgress, ignore_progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NO_GPU = "nothing is timed without a GPU"
 LATER = "not timed yet: ask again"
+OTHER_GPUS = "written for other GPUs"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ async def _rung_time(
     candidate: Evaluation,
     wait_s: float,
 ) -> RungTime:
-    ran_on = candidate.evidence.device
+    ran_on, hardware = candidate.evidence.device, rung.solution.spec.target_hardware
+    if ran_on is not None and not suits(hardware, ran_on.compute_capability):
+        return RungTime(rung.name, reason=OTHER_GPUS)
     asked = replace(
         request,
         devices=devices_of(ran_on) if len(request.devices_among(service.devices)) > 1 else (),

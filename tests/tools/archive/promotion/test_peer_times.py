@@ -41,6 +41,14 @@ def test_the_newest_sealed_latency_of_the_device_counts_and_the_rest_is_missing(
     ]
 
 
+def test_a_peer_for_other_devices_is_not_one_to_beat(peers):
+    for name, hardware in (("a", ["sm_100"]), ("b", ["H200"])):
+        spec = peers[name].spec.model_copy(update={"target_hardware": hardware})
+        peers[name] = peers[name].model_copy(update={"spec": spec})
+    assert peer_times(peers, [], "NVIDIA H200") == [PeerTime("b"), PeerTime("c")]
+    assert peer_times(peers, [], "NVIDIA B200") == [PeerTime("a"), PeerTime("c")]
+
+
 def test_what_is_beaten_what_is_not_and_what_was_not_timed_are_said(bench):
     node = bench.add(latency_us=4.0, clock=TimeSource.SEALED)
     record = bench.archive.get(node.candidate_id).evaluation

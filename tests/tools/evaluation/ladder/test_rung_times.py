@@ -15,6 +15,7 @@ from kernel_harness.tools.evaluation.ladder.rungs import EAGER
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.service import Evaluated
 from kernel_harness.tools.schema.evaluation import (
+    DeviceInfo,
     Evaluation,
     Evidence,
     Executor,
@@ -55,6 +56,7 @@ class Service:
     patience_s = 60.0
     executor = Executor.CUDA
     devices = ("cuda:0",)
+    gpu: DeviceInfo | None = None
 
     def __init__(self, answers: dict[str, Any], records: tuple[Evaluation, ...] = ()) -> None:
         self._answers = answers
@@ -73,7 +75,7 @@ class Service:
             raise answer
         if isinstance(answer, Status):
             return Evaluated(record(request.solution, {}, answer))
-        return Evaluated(record(request.solution, answer))
+        return Evaluated(record(request.solution, answer, device=self.gpu))
 
 
 @pytest.fixture
@@ -128,6 +130,18 @@ def test_what_took_too_long_before_is_not_tried_again(request_):
 def test_when_the_wait_is_over_the_rest_is_left_for_the_next_call(request_):
     rows = climbed(Service({}), request_, wait_s=0)
     assert {row.reason for row in rows.values()} == {rung_times.LATER}
+
+
+def test_a_rung_for_other_gpus_is_named_and_not_run(shipped):
+    operator = shipped.operator("moe_fp8")
+    candidate = operator.solutions()["triton_grouped"]
+    service = Service({})
+    service.gpu = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, compute_capability="9.0")
+    rows = climbed(service, EvaluationRequest(operator, candidate, Scope.SAMPLE, ladder=True))
+    assert rows["peer flashinfer_trtllm"].reason == rung_times.OTHER_GPUS
+    assert rows["peer flashinfer"].times == pytest.approx(1)
+    asked = [request.solution.name for request in service.asked]
+    assert "moe_flashinfer" in asked and "moe_flashinfer_trtllm" not in asked
 
 
 def test_without_a_gpu_rungs_are_named_and_none_is_run(request_):
