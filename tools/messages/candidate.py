@@ -184,6 +184,9 @@ class CallRequest(Message):
     outputs: list[TensorRef] = Field(description="Poisoned; filled by destination passing.")
     snapshots: list[TensorRef]
     late: list[TensorRef] = Field(default_factory=list)
+    returnable: list[int] = Field(
+        default_factory=list, description="Positions of the arguments that may be returned."
+    )
     time: Literal["none", "cold", "warm", "events"] = "none"
     stream: Literal["default", "side"] = "default"
     disable_own_kernels: bool = Field(
@@ -206,6 +209,7 @@ class RecordRequest(Message):
     kind: Literal["record"] = "record"
     arguments: list[Argument]
     outputs: list[TensorRef]
+    returnable: list[int] = Field(default_factory=list, description="As in `CallRequest`.")
 
 
 class TraceRequest(Message):

@@ -191,7 +191,9 @@ class Policy(PolicyModel):
     )
     libraries: Libraries = Field(default_factory=Libraries)
     mutable_inputs: list[str] = Field(
-        default_factory=list, description="Inputs that the definition lets a solution overwrite."
+        default_factory=list,
+        description="Inputs that the definition lets a solution overwrite and return; "
+        "those that the reference overwrites are among them.",
     )
     axes: dict[str, AxisBounds] = Field(
         default_factory=dict, description="Of held-out sizes; else 1 to the largest workload."

@@ -81,6 +81,21 @@ RAGGED = """
         parts = [values[a:b].sum(0) for a, b in zip(ends, ends[1:])]
         return torch.stack(parts)
     """
+IN_PLACE = """
+    import torch
+
+    def drawn(axes_and_scalars, device):
+        shape = axes_and_scalars["rows"], axes_and_scalars["width"]
+        return {
+            "total": torch.randn(shape, device=device),
+            "given": torch.randn(shape, device=device),
+            "at": torch.randint(0, shape[0], shape[:1], device=device),
+        }
+
+    def run(total, given, at):
+        total.index_add_(0, at, given)
+        return total
+    """
 MASKED = """
     import torch
 
@@ -244,6 +259,21 @@ TASKS: dict[str, tuple[Fields, list[Fields]]] = {
                 {"values": "custom", "offsets": "custom"},
             )
         ],
+    ),
+    "samples/in_place": (
+        {
+            "name": "sum_in_place",
+            "custom_inputs_entrypoint": "drawn",
+            "axes": {"rows": VAR, "width": const(8)},
+            "inputs": {
+                "total": tensor("rows", "width"),
+                "given": tensor("rows", "width"),
+                "at": tensor("rows", dtype="int64"),
+            },
+            "outputs": {"out": tensor("rows", "width")},
+            "reference": IN_PLACE,
+        },
+        [workload("in-place-6", {"rows": 6}, dict.fromkeys(("total", "given", "at"), "custom"))],
     ),
     "samples/masked": (
         {
@@ -483,6 +513,18 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
         HEAD + "def run(values, offsets):\n"
         "    return values.sum(0).expand(len(offsets) - 1, -1).contiguous()\n",
         "INCORRECT_NUMERICAL",
+    ),
+    ("samples/in_place", "same"): (spec(["pytorch"]), IN_PLACE, "PASSED"),
+    ("samples/in_place", "not_summed"): (
+        spec(["pytorch"]),
+        HEAD + "def run(total, given, at):\n    return total\n",
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/in_place", "into_another_input"): (
+        spec(["pytorch"]),
+        HEAD + "def run(total, given, at):\n"
+        "    given.copy_(total.index_add(0, at, given))\n    return given\n",
+        "REWARD_HACK",
     ),
     ("samples/masked", "same"): (spec(["pytorch"]), MASKED, "PASSED"),
     ("samples/masked", "large_number"): (

@@ -120,19 +120,26 @@ class Caller:
         )
 
     def bound(
-        self, arguments: Sequence[Argument], outputs: Sequence[TensorRef]
+        self,
+        arguments: Sequence[Argument],
+        outputs: Sequence[TensorRef],
+        returnable: Sequence[int] | None = None,
     ) -> tuple[Callable[[], None], list[torch.Tensor]]:
         """A function that makes one call, and the list that receives what it returns.
 
         The list stays empty where outputs are passed as arguments.
+
+        Args:
+            returnable: positions of the arguments that may be returned; None: all.
         """
         passed, _ = self.passed(arguments, outputs)
+        lent = passed if returnable is None else [passed[i] for i in returnable]
         if not self._on_device:
             lay(passed)
         returned: list[torch.Tensor] = []
 
         def call() -> None:
-            returned.extend(self.made_with(passed, outputs))
+            returned.extend(self.made_with(passed, outputs, lent))
 
         return call, returned
 
@@ -145,14 +152,19 @@ class Caller:
             return values, 0
         return [*values, *map(self._arena.tensor, outputs)], len(outputs)
 
-    def made_with(self, passed: Sequence[Any], outputs: Sequence[TensorRef]) -> list[torch.Tensor]:
+    def made_with(
+        self, passed: Sequence[Any], outputs: Sequence[TensorRef], lent: Sequence[Any] = ()
+    ) -> list[torch.Tensor]:
         """Makes a call with these very values; what it returns, nothing where outputs are passed.
+
+        Args:
+            lent: those of the values that may be returned.
 
         Raises:
             CandidateError: when something else came back than is defined.
         """
         result = self._run(passed)
-        return [] if self._by_destination else self._taken(result, outputs, [])
+        return [] if self._by_destination else self._taken(result, outputs, [], lent)
 
     def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)
@@ -171,7 +183,8 @@ class Caller:
             if self._by_destination:
                 produced.extend(outputs)
             else:
-                produced.extend(self._taken(result, request.outputs, returned))
+                lent = [arguments[i] for i in request.returnable]
+                produced.extend(self._taken(result, request.outputs, returned, lent))
             _copy_all(produced, snapshots)
 
         timing = self._clock.measure(request, lambda: self._run(passed), snapshot, self._candidate)
@@ -214,30 +227,44 @@ class Caller:
                 "Kernels of a compiled library cannot be disabled from outside it",
             )
 
-    def _taken(self, result: Any, refs: Sequence[TensorRef], returned: list[str]) -> list[Any]:
+    def _taken(
+        self, result: Any, refs: Sequence[TensorRef], returned: list[str], lent: Sequence[Any]
+    ) -> list[Any]:
         values = _listed(result, self._candidate.request.output_names)
         returned.extend(_described(value) for value in values[:64])
         if len(values) != len(refs):
             raise CandidateError(
                 "wrong_output_count", f"{len(values)} outputs came back, {len(refs)} are defined"
             )
-        faults = [self._fault_of(value, ref) for value, ref in zip(values, refs, strict=True)]
+        own = [one for one in lent if isinstance(one, torch.Tensor)]
+        faults = [self._fault_of(value, ref, own) for value, ref in zip(values, refs, strict=True)]
         found = [(position, fault) for position, fault in enumerate(faults) if fault is not None]
         if found:
             (first, (kind, message)), *others = found
             more = [f" Output {at + 1} of {len(refs)}: {fault[1]}." for at, fault in others]
             message += "." + "".join(more) if more else ""
             raise CandidateError(kind, message, output_position=first)
-        return values
+        return [self._kept(value) for value in values]
 
-    def _fault_of(self, value: Any, ref: TensorRef) -> tuple[str, str] | None:
+    def _kept(self, value: Any) -> Any:
+        """A returned value; of an argument that is returned a copy, for it will be refilled."""
+        is_lent = isinstance(value, torch.Tensor) and self._arena.holds(value)
+        return torch_guards.clone(value) if is_lent else value
+
+    def _fault_of(
+        self, value: Any, ref: TensorRef, lent: Sequence[torch.Tensor]
+    ) -> tuple[str, str] | None:
         fault = _value_fault(value, ref, self._arena.device)
         if fault is None and isinstance(value, torch.Tensor):
-            fault = self._alias_fault(value)
+            fault = self._alias_fault(value, lent)
         return fault
 
-    def _alias_fault(self, value: torch.Tensor) -> tuple[str, str] | None:
+    def _alias_fault(
+        self, value: torch.Tensor, lent: Sequence[torch.Tensor]
+    ) -> tuple[str, str] | None:
         if self._arena.holds(value):
+            if any(_lies_in(value, one) for one in lent):
+                return None
             return "aliases_input", "The returned tensor shares memory with an argument"
         if self._earlier.holds(value):
             return (
@@ -278,6 +305,13 @@ class ReturnedMemory:
         ranges = [(s.data_ptr(), s.nbytes()) for call in self._held for s in call]
         ranges += [(at, nbytes) for weak, at, nbytes in self._kept if not weak.expired()]
         return any(at < end and begin < at + nbytes for at, nbytes in ranges if nbytes)
+
+
+def _lies_in(value: torch.Tensor, argument: torch.Tensor) -> bool:
+    """Whether every element of a tensor is memory of an argument, which is contiguous."""
+    begin, first = value.data_ptr(), argument.data_ptr()
+    last = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
+    return first <= begin and begin + (last + 1) * value.itemsize <= first + argument.nbytes
 
 
 def _require_same_memory(handed: Sequence[torch.Tensor], own: Sequence[torch.Tensor]) -> None:

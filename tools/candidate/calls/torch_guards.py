@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 _copy = torch.Tensor.copy_
+_clone = torch.Tensor.clone
 _fill = torch.Tensor.fill_
 _zero = torch.Tensor.zero_
 _grad_is_on = torch.is_grad_enabled
@@ -33,13 +34,18 @@ _TOOLS = range(6)
 collects = gc.isenabled
 """Whether Python collects garbage by itself."""
 _collect, _collect_no_more = gc.enable, gc.disable
-_OPERATIONS = ("aten::copy_", "aten::fill_.Scalar", "aten::zero_")
+_OPERATIONS = ("aten::clone", "aten::copy_", "aten::fill_.Scalar", "aten::zero_")
 _AT_FIRST = {name: _registered(name) for name in _OPERATIONS}
 
 
 def copy(target: torch.Tensor, value: Any) -> None:
     """Copies a tensor, or fills with a number."""
     _without_modes(_copy if isinstance(value, torch.Tensor) else _fill, target, value)
+
+
+def clone(value: torch.Tensor) -> torch.Tensor:
+    """A copy of a tensor in memory of its own."""
+    return cast("torch.Tensor", _without_modes(_clone, value))
 
 
 def zero(target: torch.Tensor) -> None:
@@ -98,13 +104,14 @@ def _rows(registered: str, on_device: bool) -> list[str]:
     ]
 
 
-def _without_modes(operation: Any, *arguments: Any) -> None:
+def _without_modes(operation: Any, *arguments: Any) -> Any:
     was_on = _grad_is_on()
     _turn_grad(False)
     try:
         with _NoFunctionModes():
             no_modes = _NoDispatchModes()
-            operation(*arguments)
+            result = operation(*arguments)
             del no_modes
+        return result
     finally:
         _turn_grad(was_on)

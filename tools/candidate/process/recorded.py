@@ -25,7 +25,7 @@ def record(
     caller: Caller, recorder: CallRecorder, request: RecordRequest, device_index: int
 ) -> tuple[Recorded, list[int]]:
     """Records one call; the answer, and the descriptor that goes with it."""
-    call, returned = caller.bound(request.arguments, request.outputs)
+    call, returned = caller.bound(request.arguments, request.outputs, request.returnable)
     collecting = torch_guards.collects()
     try:
         recording = recorder.record(call, device_index, caller.clock_buffers)

@@ -267,6 +267,7 @@ class JudgedCall:
             outputs=[layout.ref(f"out:{name}") for name in names],
             snapshots=[layout.ref(f"snap:{name}") for name in names],
             late=[layout.ref(f"late:{name}") for name in names] if options.late else [],
+            returnable=[i for i, n in enumerate(input_set.inputs) if n in input_set.mutable],
             time=options.time,
             stream=options.stream,
             disable_own_kernels=options.disable_kernels,

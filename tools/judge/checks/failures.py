@@ -107,7 +107,8 @@ CALL_REMEDIES: dict[str, tuple[Status, str]] = {
     ),
     "aliases_input": (
         Status.INTEGRITY_VIOLATION,
-        "Write results to memory of their own; an output may not share storage with an input.",
+        "Write results to memory of their own; an output may share storage with no input but one "
+        "that the reference writes to.",
     ),
     "aliases_earlier_output": (
         Status.INTEGRITY_VIOLATION,

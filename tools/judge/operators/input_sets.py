@@ -53,6 +53,7 @@ class InputSet:
         prepared: by output, what the fast path computes once for all calls on these inputs.
         flat: by input and dtype, the bytes of its value (`flat_words`), seen so once.
         drawn_s: that drawing it and running the reference took.
+        mutable: inputs that a call may write to, and return.
     """
 
     case: Case
@@ -64,6 +65,7 @@ class InputSet:
     prepared: dict[str, PreparedOutput | None] = field(default_factory=dict)
     flat: dict[tuple[str, torch.dtype], torch.Tensor] = field(default_factory=dict)
     drawn_s: float = 0.0
+    mutable: Sequence[str] = ()
 
     @property
     def nbytes(self) -> int:
@@ -340,7 +342,8 @@ class InputGenerator:
             allowed = self.operator.policy.tolerance_of(case.uuid).nonfinite
             place = self.operator.reference_place
             require_allowed_values({**expected, **trusted}, allowed, place)
-        return InputSet(case, family, seed, inputs, expected, trusted)
+        mutable = self.operator.mutable_inputs
+        return InputSet(case, family, seed, inputs, expected, trusted, mutable=mutable)
 
 
 def prefetch_inputs(

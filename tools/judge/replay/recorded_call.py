@@ -83,7 +83,11 @@ def begin_recording(judged_call: JudgedCall, input_set: InputSet) -> Layout:
     """
     layout = judged_call.placed(input_set)
     request = judged_call.request_for(input_set, layout, CallOptions(late=False))
-    judged_call.session.ask(RecordRequest(arguments=request.arguments, outputs=request.outputs))
+    judged_call.session.ask(
+        RecordRequest(
+            arguments=request.arguments, outputs=request.outputs, returnable=request.returnable
+        )
+    )
     return layout
 
 

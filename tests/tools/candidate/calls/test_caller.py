@@ -120,6 +120,27 @@ def test_every_output_that_breaks_the_convention_is_told(candidate):
     assert "Output 2" not in called.fault.message
 
 
+@pytest.mark.parametrize("body", ["return x.add_(1)", "return x.add_(1).view(3)"])
+def test_an_argument_that_may_be_returned_is_copied_as_it_then_is(candidate, body):
+    source = f"def run(x, y):\n    {body}\n"
+    assert candidate.build({"kernel.py": source}, **RETURNING, argument_count=2).fault is None
+    for _ in range(2):  # nor is it told that an earlier call returned this memory
+        called, (snapshot,) = candidate.call(
+            [torch.ones(3), torch.ones(3)], [torch.zeros(3)], returnable=[0]
+        )
+        assert called.fault is None
+        assert torch.equal(snapshot, torch.full((3,), 2.0))
+
+
+@pytest.mark.parametrize("body", ["return y", "return x.as_strided((3,), (1,), 1)"])
+def test_memory_beside_the_arguments_that_may_be_returned_is_refused(candidate, body):
+    source = f"def run(x, y):\n    {body}\n"
+    assert candidate.build({"kernel.py": source}, **RETURNING, argument_count=2).fault is None
+    arguments = [torch.ones(3), torch.ones(3)]
+    called, _ = candidate.call(arguments, [torch.zeros(3)], returnable=[0])
+    assert called.fault is not None and called.fault.kind == "aliases_input"
+
+
 def test_a_tensor_subclass_that_computes_late_is_refused(candidate):
     body = "class Lazy(torch.Tensor): pass\n    return (x * 2).as_subclass(Lazy)"
     called, _ = returned(candidate, body)
