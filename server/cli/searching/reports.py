@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
     compare.add_argument(
         "searches",
         nargs="*",
-        help="ids, or NAME=id,id for repeats under one name; all, by what they were asked for",
+        help="ids, data folders with all their searches, or NAME=… of several of these, with "
+        "commas between; all here if absent. Without a name: by what they were asked for",
     )
     compare.add_argument(
         "--by", help="what groups differ in: some of agent,policy,roles,start,operator"
@@ -105,15 +107,43 @@ def _named(harness: Harness, words: list[str], by: Sequence[Trait]) -> dict[str,
     from ....tools.agents.comparison.compared import grouped
 
     groups: dict[str, list[SearchState]] = {}
-    plain = [_state(harness, word) for word in words if "=" not in word]
+    named = [word for word in words if "=" in word and not Path(word).is_dir()]
+    plain = [state for word in words if word not in named for state in _states(harness, word)]
     for name, states in grouped(plain, by).items():
         groups.setdefault(name, []).extend(states)
-    for word in words:
-        name, _, ids = word.partition("=")
-        if ids:
-            states = [_state(harness, identity) for identity in ids.split(",")]
-            groups.setdefault(name, []).extend(states)
+    for word in named:
+        name, _, listed = word.partition("=")
+        for one in filter(None, listed.split(",")):
+            groups.setdefault(name, []).extend(_states(harness, one))
     return groups
+
+
+def _states(harness: Harness, word: str) -> list[SearchState]:
+    """The search of an id, or every search of another data folder.
+
+    Raises:
+        RequestError: when there is none.
+    """
+    from ....tools.agents.records.ledger import searches
+    from ....tools.agents.records.state import state_of
+    from ....tools.archive.git.repository import Repository
+    from ....tools.errors import RequestError
+
+    folder = Path(word).expanduser()
+    if os.sep not in word and not folder.is_dir():
+        return [_state(harness, word)]
+    repository = Repository(folder / "archive" / "repository.git")
+    try:
+        found = [state_of(ledger.events()) for ledger in reversed(searches(repository))]
+    finally:
+        repository.close()
+    if not found:
+        raise RequestError(
+            "There is no search in this data folder",
+            where=word,
+            remedy="Name the folder that was given as --data-dir, or an id.",
+        )
+    return [state for state in found if state is not None]
 
 
 def _state(harness: Harness, name: str) -> SearchState:

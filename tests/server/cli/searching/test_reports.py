@@ -66,6 +66,27 @@ def test_searches_are_compared_all_or_by_name(data: Path, capsys: pytest.Capture
     assert "could be any of" in capsys.readouterr().err
 
 
+def test_repeats_in_data_folders_of_their_own_are_compared(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number, (agent, gain) in enumerate(
+        [("tuner", 1.2), ("tuner", 1.8), ("tuner", 1.5), ("claude", 2.0), ("claude", 3.0)]
+    ):
+        written(here / f"night-{number}", f"s2026010{number}-000000-aaaaaa", agent, gain)
+    nights = [str(here / f"night-{number}") for number in range(5)]
+    assert cli.run(["compare", *nights]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("claude") and lines[1].split()[3] == "2"
+    assert "2.45x (2-3)" in lines[1]
+    assert lines[2].startswith("tuner") and lines[2].split()[3] == "3"
+    assert "1.48x (1.2-1.8)" in lines[2]
+    assert cli.run(["compare", f"A={','.join(nights[:3])}", f"B={','.join(nights[3:])}"]) == 0
+    named = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in named[1:3]] == [["B", "2"], ["A", "3"]]
+    assert cli.run(["compare", str(here / "nowhere")]) == 2
+    assert "There is no search in this data folder" in capsys.readouterr().err
+
+
 def test_the_status_names_the_other_searches(data: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.run(["optimize", "status"]) == 0
     lines = capsys.readouterr().out.splitlines()
