@@ -319,32 +319,10 @@ def _delete(connection: sqlite3.Connection, ref: str) -> None:
 
 
 def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str]) -> None:
+    row = _row(node)
     cursor = connection.execute(
-        "INSERT OR IGNORE INTO candidates (id, ref, definition, op_type, hardware, scope, status,"
-        " outcome, latency_us, clock, noise, at, evaluation_id, content_hash, normalised_hash,"
-        " language, error_signature, parents, facts)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            node.candidate_id,
-            node.ref,
-            node.definition,
-            node.op_type,
-            node.hardware,
-            node.scope,
-            node.status,
-            str(node.outcome),
-            node.latency_us,
-            node.clock,
-            node.noise,
-            node.at,
-            node.evaluation_id,
-            node.content_hash,
-            node.normalised_hash,
-            node.language,
-            node.error_signature,
-            " ".join(node.parents),
-            json.dumps(asdict(node), separators=(",", ":")),
-        ),
+        f"INSERT OR IGNORE INTO candidates ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+        tuple(row.values()),
     )
     if not cursor.rowcount:
         return
@@ -376,6 +354,31 @@ def _insert(connection: sqlite3.Connection, node: Node, amendments: Iterable[str
             f"{node.definition} {node.op_type} {' '.join(node.bottlenecks)}".replace("_", " "),
         ),
     )
+
+
+def _row(node: Node) -> dict[str, object]:
+    """A candidate's row, by column."""
+    return {
+        "id": node.candidate_id,
+        "ref": node.ref,
+        "definition": node.definition,
+        "op_type": node.op_type,
+        "hardware": node.hardware,
+        "scope": node.scope,
+        "status": node.status,
+        "outcome": str(node.outcome),
+        "latency_us": node.latency_us,
+        "clock": node.clock,
+        "noise": node.noise,
+        "at": node.at,
+        "evaluation_id": node.evaluation_id,
+        "content_hash": node.content_hash,
+        "normalised_hash": node.normalised_hash,
+        "language": node.language,
+        "error_signature": node.error_signature,
+        "parents": " ".join(node.parents),
+        "facts": json.dumps(asdict(node), separators=(",", ":")),
+    }
 
 
 def _labels(node: Node) -> list[tuple[str, str]]:
