@@ -122,6 +122,7 @@ def test_what_was_there_before_the_first_signature_counts_and_nothing_later(ours
     assert not again.verify_record(old.model_copy(update={"solution_name": "50x"})).counts
     assert again.verify_object("a" * 40, None, CANDIDATE, b"x").trust is Trust.BEFORE_SIGNING
     assert not again.verify_object("b" * 40, None, CANDIDATE, b"x").counts
+    assert not again.verify_object("a" * 40, "ed25519:x y", CANDIDATE, b"x").counts
     elsewhere = Keyring(ours.private_file, tmp_path / "another archive")
     assert not elsewhere.verify_record(old).counts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections import Counter
 from typing import Any
@@ -156,6 +157,9 @@ def test_fifty_nine_sizes_are_enough_for_ninety_five_in_a_hundred() -> None:
     assert chance_of_meeting(43, others=14, legal=57) == 1.0
     assert chance_of_meeting(59, legal=1000) > 0.95
     assert chance_of_meeting(0) == 0.0
+    # Five of a hundred are at fault, none of them among forty that were called first.
+    missed = math.prod((55 - i) / (60 - i) for i in range(10))
+    assert chance_of_meeting(10, others=40, legal=100) == pytest.approx(1 - missed)
 
 
 # --- scalars ----------------------------------------------------------------------------------

@@ -337,6 +337,23 @@ def test_without_a_gpu_a_candidate_is_verified_not_timed(verifier, archive):
     assert not decide(node, wrong).promoted
 
 
+def test_without_a_gpu_launches_must_have_been_compared_with_compiled_ones(verifier):
+    node = verifier.candidate(gpu=None)
+    first, second = verifier.records(node, gpu=None)
+    whole = first.integrity
+    unasked = whole.model_copy(update={"checks": ["held_out", "determinism"]})
+    left = whole.model_copy(update={"not_run": {"launches_as_compiled": "no compiler"}})
+    for integrity in (unasked, left):
+        record = first.model_copy(update={"integrity": integrity})
+        decision = decide(node, [record, second], expected_workloads=["w-1", "w-64"])
+        assert failed(decision) == ["judged_as_compiled"]
+    on_device = verifier.candidate()
+    timed = [
+        record.model_copy(update={"integrity": unasked}) for record in verifier.records(on_device)
+    ]
+    assert judge(on_device, timed).promoted
+
+
 def test_no_records_promote_nothing(verifier):
     assert not judge(verifier.candidate(), []).promoted
 

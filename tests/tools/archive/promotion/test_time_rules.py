@@ -48,3 +48,12 @@ def test_a_claimed_workload_among_sealed_ones_is_refused(record):
 def test_where_nothing_is_timed_no_rule_on_times_applies(record):
     found = outcomes(record(), timed=False)
     assert tuple(found) == CLOCK_RULES and not any(rule.applied for rule in found.values())
+
+
+def test_each_repeat_must_lie_beyond_the_noise(trial):
+    fast, level = trial(ratio=2.0)[1], trial(ratio=1.0)[1]
+    assert outcomes(fast, fast)["ratio_beyond_noise"].passed
+    for records in ((fast, level), (level, fast)):
+        rule = outcomes(*records)["ratio_beyond_noise"]
+        assert not rule.passed and rule.number is not None and rule.limit is not None
+        assert rule.number < 1.01 <= rule.limit

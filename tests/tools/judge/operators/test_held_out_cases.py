@@ -6,13 +6,19 @@ import random
 
 import pytest
 
-from kernel_harness.tools.judge.operators.held_out_cases import draw_held_out
+from kernel_harness.tools.judge.operators.held_out_cases import (
+    HELD_OUT,
+    draw_held_out,
+    planned_held_out,
+)
+from kernel_harness.tools.judge.operators.input_sets import SeedBook
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
+from kernel_harness.tools.messages.judge import Checks
 from kernel_harness.tools.schema.flashinfer_trace import Workload
 from kernel_harness.tools.workloads.held_out import UNIFORM
 from kernel_harness.tools.workloads.operators import Operator
 
-from ....judging import AFFINE, read_workloads
+from ....judging import AFFINE, make_plan, make_solution, read_workloads
 from .examples import CPU, generic_definition, tensor
 
 
@@ -31,6 +37,21 @@ def drawn(operator, workloads, chosen=3, uniform=4, seed=1):
     return draw_held_out(
         operator, random.Random(seed), cases, workloads, chosen=chosen, uniform=uniform
     )
+
+
+def test_the_seed_of_held_out_cases_is_recorded_and_draws_them_again(operator):
+    cases = [operator.case(Workload.model_validate(w)) for w in read_workloads(AFFINE)]
+    plan = make_plan(
+        make_solution("def run(): pass", definition="affine_n64"),
+        checks=Checks(held_out=3, sizes=6),
+        public_workloads=read_workloads(AFFINE),
+    )
+    books = [SeedBook() for _ in range(3)]
+    first, other = (planned_held_out(plan, operator, cases, book) for book in books[:2])
+    (seed,) = books[0].seeds[HELD_OUT]
+    plan = plan.model_copy(update={"replay_seeds": {HELD_OUT: [seed]}})
+    again = planned_held_out(plan, operator, cases, books[2])
+    assert again == first != other and books[2].seeds == books[0].seeds
 
 
 def test_an_operators_own_sizes_come_first_and_uniform_ones_follow(operator):
