@@ -338,9 +338,7 @@ class Harness:
         uuids.sort(key=lambda uuid: work_estimate(operator, uuid))
         request = CheckOperator(
             request_id=uuid4().hex,
-            definition=operator.definition.model_dump(mode="json"),
-            operator_dir=str(operator.folder) if operator.folder else None,
-            dataset_root=str(operator.root) if operator.root else None,
+            **operator.for_judge,
             workloads=[operator.workload(uuid).model_dump(mode="json") for uuid in uuids],
             limit_s=self.settings.budget_s(self.device),
         )

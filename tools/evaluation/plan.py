@@ -274,9 +274,7 @@ def make_plan(
     baseline = request.baseline if checks.timed else None
     return EvaluatePlan(
         evaluation_id=evaluation_id,
-        definition=operator.definition.model_dump(mode="json"),
-        operator_dir=str(operator.folder) if operator.folder else None,
-        dataset_root=str(operator.root) if operator.root else None,
+        **operator.for_judge,
         policy=operator.policy.model_dump(mode="json") if operator.own_policy else None,
         solution=solution.model_dump(mode="json"),
         content_hash=solution.content_hash(),

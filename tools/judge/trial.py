@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from pathlib import Path
 
 from ..errors import InfrastructureError
 from ..messages.candidate import Built
@@ -73,8 +72,7 @@ class Trial:
         self._solution = Solution.model_validate(plan.solution)
         self.operator = OperatorAdapter(
             Definition.model_validate(plan.definition),
-            Path(plan.operator_dir) if plan.operator_dir else None,
-            Path(plan.dataset_root) if plan.dataset_root else None,
+            *plan.places,
             plan.budget_s,
             plan.policy,
             plan.checks.input_family,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -49,6 +50,20 @@ class Checks(Message):
     execute: bool = Field(default=True, description="False for scope static: build, never run.")
 
 
+class OfOperator(Message):
+    """What a request says of its operator."""
+
+    definition: dict[str, Any]
+    operator_dir: str | None = Field(description="With inputs.py, oracle.py…; null: generic.")
+    dataset_root: str | None = None
+
+    @property
+    def places(self) -> tuple[Path | None, Path | None]:
+        """The operator's folder, and what paths of stored tensors are relative to."""
+        folder, root = self.operator_dir, self.dataset_root
+        return Path(folder) if folder else None, Path(root) if root else None
+
+
 class PlannedWorkload(Message):
     """One workload of a plan; regime and weight go into its record."""
 
@@ -58,16 +73,11 @@ class PlannedWorkload(Message):
     weight: float | None = None
 
 
-class EvaluatePlan(Message):
+class EvaluatePlan(OfOperator):
     """One trial for the judge to carry out."""
 
     kind: Literal["evaluate"] = "evaluate"
     evaluation_id: str
-    definition: dict[str, Any]
-    operator_dir: str | None = Field(
-        description="Folder with inputs.py, oracle.py…; null: generic."
-    )
-    dataset_root: str | None = None
     policy: dict[str, Any] | None = Field(
         default=None, description="A Policy dump, in place of the folder's; null: that counts."
     )
@@ -86,9 +96,7 @@ class EvaluatePlan(Message):
         description="Axes and scalars of all the operator's workloads, as Workload dumps: "
         "held-out ones are drawn beside them.",
     )
-    left_out: list[str] = Field(
-        default_factory=list, description="Workloads of the scope that were not asked for."
-    )
+    left_out: list[str] = Field(default_factory=list, description="Of the scope, not asked for.")
     unusable: list[str] = Field(
         default_factory=list, description="Lines of the set that are no workloads, and why."
     )
@@ -116,27 +124,21 @@ class EvaluatePlan(Message):
     )
 
 
-class MaterialiseInputs(Message):
+class MaterialiseInputs(OfOperator):
     """Write one workload's inputs to a file, for a profiler outside the judge."""
 
     kind: Literal["materialise"] = "materialise"
     request_id: str
-    definition: dict[str, Any]
-    operator_dir: str | None
-    dataset_root: str | None = None
     workload: dict[str, Any]
     seed: int
     path: str = Field(description="A safetensors file; scalars travel in its metadata as JSON.")
 
 
-class CheckOperator(Message):
+class CheckOperator(OfOperator):
     """Run an operator's reference, and say what makes it unfit to judge candidates by."""
 
     kind: Literal["check_operator"] = "check_operator"
     request_id: str
-    definition: dict[str, Any]
-    operator_dir: str | None
-    dataset_root: str | None = None
     workloads: list[dict[str, Any]] = Field(description="Smallest first.")
     limit_s: float = Field(gt=0, description="Of one call of the reference.")
 
@@ -148,13 +150,10 @@ class SeededWorkload(Message):
     seed: int
 
 
-class ProfiledSolution(Message):
+class ProfiledSolution(OfOperator):
     """A solution to call on workloads for a profile; files go into `folder`, which is empty."""
 
     request_id: str
-    definition: dict[str, Any]
-    operator_dir: str | None
-    dataset_root: str | None = None
     solution: dict[str, Any]
     content_hash: str
     workloads: list[SeededWorkload] = Field(min_length=1)

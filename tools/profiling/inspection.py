@@ -74,9 +74,7 @@ class InspectionService:
         with tempfile.TemporaryDirectory(prefix="kernel-harness-call-") as folder:
             request = InspectCall(
                 request_id=secrets.token_hex(8),
-                definition=operator.definition.model_dump(mode="json"),
-                operator_dir=str(operator.folder) if operator.folder else None,
-                dataset_root=str(operator.root) if operator.root else None,
+                **operator.for_judge,
                 solution=solution.model_dump(mode="json"),
                 content_hash=solution.content_hash(),
                 reference=reference.model_dump(mode="json"),

@@ -132,7 +132,7 @@ class JudgeFiles:
         self._folders += 1
         await anyio.to_thread.run_sync(folder.mkdir, 0o711)
         return {
-            **self._place(),
+            **self._operator.for_judge,
             "request_id": secrets.token_hex(8),
             "solution": subject.solution.model_dump(mode="json"),
             "content_hash": subject.content_hash,
@@ -152,7 +152,7 @@ class JudgeFiles:
         path = self._folder / f"{len(self._inputs)}.safetensors"
         request = MaterialiseInputs(
             request_id=secrets.token_hex(8),
-            **self._place(),
+            **self._operator.for_judge,
             workload=self._dumped(uuid),
             seed=self._seed(uuid),
             path=str(path),
@@ -162,14 +162,6 @@ class JudgeFiles:
             raise InfrastructureError(f"Inputs could not be written: {answer.error}")
         axes = dict(self._operator.workload(uuid).axes)
         return WorkloadInputs(uuid, axes, path, self._floors_of(uuid))
-
-    def _place(self) -> dict[str, Any]:
-        operator = self._operator
-        return {
-            "definition": operator.definition.model_dump(mode="json"),
-            "operator_dir": str(operator.folder) if operator.folder else None,
-            "dataset_root": str(operator.root) if operator.root else None,
-        }
 
     def _dumped(self, uuid: str) -> dict[str, Any]:
         return self._operator.workload(uuid).model_dump(mode="json")

@@ -80,6 +80,15 @@ class Operator:
         """The definition's name."""
         return self.definition.name
 
+    @property
+    def for_judge(self) -> dict[str, Any]:
+        """What a request to a judge says of it: the fields of `messages.judge.OfOperator`."""
+        return {
+            "definition": self.definition.model_dump(mode="json"),
+            "operator_dir": str(self.folder) if self.folder else None,
+            "dataset_root": str(self.root) if self.root else None,
+        }
+
     def require_workloads(self) -> None:
         """Refuses an operator without workloads: a verdict on it would be one on nothing.
 

@@ -27,11 +27,7 @@ def write_inputs(request: MaterialiseInputs, device: torch.device) -> None:
     """
     from safetensors.torch import save_file
 
-    operator = OperatorAdapter(
-        Definition.model_validate(request.definition),
-        Path(request.operator_dir) if request.operator_dir else None,
-        Path(request.dataset_root) if request.dataset_root else None,
-    )
+    operator = OperatorAdapter(Definition.model_validate(request.definition), *request.places)
     case = operator.case(Workload.model_validate(request.workload))
     inputs = operator.make_inputs(case, request.seed, operator.families[0], device)
     tensors = {

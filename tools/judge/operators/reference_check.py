@@ -9,7 +9,6 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -64,8 +63,7 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
     try:
         operator = OperatorAdapter(
             Definition.model_validate(message.definition),
-            Path(message.operator_dir) if message.operator_dir else None,
-            Path(message.dataset_root) if message.dataset_root else None,
+            *message.places,
             message.limit_s,
         )
         cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 from ...errors import DatasetError
 from ...messages.candidate import BuildRequest, Built
@@ -43,9 +42,7 @@ class CalledSolution:
         self.times = StageTimes()
         self.family = ""
         self._operator = OperatorAdapter(
-            Definition.model_validate(request.definition),
-            Path(request.operator_dir) if request.operator_dir else None,
-            Path(request.dataset_root) if request.dataset_root else None,
+            Definition.model_validate(request.definition), *request.places
         )
         definition = self._operator.definition
         self._build = BuildRequest.of(

@@ -48,9 +48,7 @@ class _Compiling:
     def __init__(self, request: CompileCode, context: JudgeContext) -> None:
         self._request = request
         self._operator = OperatorAdapter(
-            Definition.model_validate(request.definition),
-            Path(request.operator_dir) if request.operator_dir else None,
-            Path(request.dataset_root) if request.dataset_root else None,
+            Definition.model_validate(request.definition), *request.places
         )
         definition = self._operator.definition
         self._build = BuildRequest.of(
