@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import torch
+
 from ...errors import DatasetError
 from ...messages.candidate import BuildRequest, Built
 from ...messages.judge import ProfiledSolution
@@ -26,6 +28,7 @@ class CalledSolution:
     Args:
         session: fresh, or prewarmed.
         arena_address: as of a `JudgedCall`.
+        device: of the inputs; None: the judge's.
 
     Raises:
         HarnessError: when the operator cannot be used.
@@ -37,8 +40,10 @@ class CalledSolution:
         context: JudgeContext,
         session: ProcessSession,
         arena_address: int = 0,
+        device: torch.device | None = None,
     ) -> None:
         self.request, self.context, self.session = request, context, session
+        self._device = device or context.device
         self.times = StageTimes()
         self.family = ""
         self._operator = OperatorAdapter(
@@ -56,7 +61,7 @@ class CalledSolution:
         self.judged_call = JudgedCall(
             session,
             definition,
-            context.device,
+            self._device,
             random.Random(),
             by_destination=self._build.destination_passing_style,
             arena_address=arena_address,
@@ -75,7 +80,7 @@ class CalledSolution:
         self.judged_call.close()
 
     def _input_sets(self) -> list[InputSet]:
-        operator, device = self._operator, self.context.device
+        operator, device = self._operator, self._device
         family = self.family or operator.families[0]
         if family not in operator.families:
             raise DatasetError(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 from ...errors import InfrastructureError
-from ...messages.candidate import BuildRequest, Built, CompileRequest
+from ...messages.candidate import CompileRequest
 from ...messages.judge import CodeCompiled, CompileCode
 from ...messages.sockets import close_all
-from ...schema.flashinfer_trace import Definition, Workload
 from ...text import shorten
-from ..calls.judged_call import CallOptions, JudgedCall
+from ..calls.judged_call import CallOptions
 from ..checks.static_check import HOST
-from ..operators.input_sets import InputSet
-from ..operators.operator_adapter import OperatorAdapter
 from ..processes.context import JudgeContext
 from ..processes.device import device_facts
 from ..processes.lost import ProcessLost
+from .called_solution import CalledSolution
 from .traced_calls import copy_bounded
 
 FILE = "code.json"
@@ -42,63 +39,33 @@ def not_compiled(request: CompileCode, words: str) -> CodeCompiled:
     return CodeCompiled(request_id=request.request_id, fault=shorten(words, 1_000))
 
 
-class _Compiling:
+class _Compiling(CalledSolution):
     """One process that compiles for one target."""
 
     def __init__(self, request: CompileCode, context: JudgeContext) -> None:
-        self._request = request
-        self._operator = OperatorAdapter(
-            Definition.model_validate(request.definition), *request.places
-        )
-        definition = self._operator.definition
-        self._build = BuildRequest.of(
-            request.solution,
-            content_hash=request.content_hash,
-            argument_count=len(definition.inputs),
-            output_count=len(definition.outputs),
-        )
-        self._session = context.spawn_compiler(request.target)
-        self._call = JudgedCall(
-            self._session,
-            definition,
-            HOST,
-            random.Random(),
-            by_destination=self._build.destination_passing_style,
-        )
+        super().__init__(request, context, context.spawn_compiler(request.target), device=HOST)
+        self._asked = request
 
     def answer(self) -> CodeCompiled:
         """Builds, then compiles what the call launches."""
-        request = self._request
-        self._session.ask(self._build)
-        input_set = self._input_set()
-        built = self._session.answer(Built, request.build_timeout_s)
-        if isinstance(built, ProcessLost):
-            return self._failed(f"its process was lost: {built.detail}")
-        if built.fault is not None:
-            return self._failed(f"it could not be built: {built.fault.message}")
-        lost = self._call.map([input_set.case])
-        if lost is not None:
-            return self._failed(f"its process was lost: {lost.detail}")
-        asked = self._call.request_for(
-            input_set, self._call.placed(input_set), CallOptions(late=False)
-        )
-        self._session.ask(
+        (input_set,), fault = self.built()
+        if fault is not None:
+            return self._failed(fault)
+        call, target = self.judged_call, self._asked.target
+        request = call.request_for(input_set, call.placed(input_set), CallOptions(late=False))
+        self.session.ask(
             CompileRequest(
-                targets={request.target: device_facts(request.target)},
-                arguments=asked.arguments,
-                outputs=asked.outputs,
+                targets={target: device_facts(target)},
+                arguments=request.arguments,
+                outputs=request.outputs,
                 code=True,
             )
         )
         return self._received()
 
-    def close(self) -> None:
-        """Ends the process."""
-        self._call.close()
-
     def _received(self) -> CodeCompiled:
-        request = self._request
-        found = self._session.compiled(request.build_timeout_s)
+        request = self._asked
+        found = self.session.compiled(request.build_timeout_s)
         if isinstance(found, ProcessLost):
             return self._failed(f"its process was lost: {found.detail}")
         compiled, fds = found
@@ -120,11 +87,5 @@ class _Compiling:
             path=str(path),
         )
 
-    def _input_set(self) -> InputSet:
-        operator, (one,) = self._operator, self._request.workloads
-        case = operator.case(Workload.model_validate(one.workload))
-        inputs = operator.make_inputs(case, one.seed, operator.families[0], HOST)
-        return InputSet(case, operator.families[0], one.seed, inputs, {}, {})
-
     def _failed(self, words: str) -> CodeCompiled:
-        return not_compiled(self._request, words)
+        return not_compiled(self._asked, words)
