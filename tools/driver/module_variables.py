@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import modules
-from .library import Driver, copy_to_host
+from .library import Driver, DriverError, copy_to_host
 
 MOST_GAP_BYTES = 64
 """Between two variables of one stretch: no more than alignment puts there."""
+OVERLAPPING = -1
+"""As the largest gap: variables of one stretch share bytes."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,24 @@ def places_of(driver: Driver, module: int, names: Iterable[str]) -> list[Variabl
 def read_stretches(driver: Driver, places: Iterable[VariablePlace]) -> list[Stretch]:
     """The memory of one module's variables, in ascending order of addresses; waits for the device.
 
-    Of one module, since memory of two cannot be copied at once even where it adjoins.
+    Of one module, since memory of two cannot be copied at once even where it adjoins. Nor can a
+    module's constants and globals where they do: of such a stretch each variable is read alone.
+
+    Raises:
+        DriverError: when a variable cannot be read.
     """
-    return [
-        Stretch(begin, copy_to_host(driver, begin, end - begin)) for begin, end in joined(places)
-    ]
+    places, found = list(places), list[Stretch]()
+    for begin, end in joined(places):
+        try:
+            found.append(_read(driver, begin, end))
+        except DriverError:
+            inside = [place for place in places if begin <= place.address < end]
+            found += [_read(driver, *each) for each in joined(inside, OVERLAPPING)]
+    return found
+
+
+def _read(driver: Driver, begin: int, end: int) -> Stretch:
+    return Stretch(begin, copy_to_host(driver, begin, end - begin))
 
 
 def contents_of(driver: Driver, places: Sequence[VariablePlace]) -> dict[str, bytes]:
@@ -79,12 +94,14 @@ def contents_of(driver: Driver, places: Sequence[VariablePlace]) -> dict[str, by
     }
 
 
-def joined(places: Iterable[VariablePlace]) -> list[tuple[int, int]]:
+def joined(
+    places: Iterable[VariablePlace], most_gap: int = MOST_GAP_BYTES
+) -> list[tuple[int, int]]:
     """Begin and end of the stretches that hold the variables, with small gaps in them. Pure."""
     found: list[tuple[int, int]] = []
-    for place in sorted(places, key=lambda place: place.address):
+    for place in sorted(places, key=lambda place: (place.address, place.nbytes)):
         end = place.address + place.nbytes
-        if found and place.address <= found[-1][1] + MOST_GAP_BYTES:
+        if found and place.address <= found[-1][1] + most_gap:
             found[-1] = (found[-1][0], max(found[-1][1], end))
         else:
             found.append((place.address, end))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.driver.library import Driver
+from kernel_harness.tools.driver.library import Driver, DriverError
 from kernel_harness.tools.driver.module_variables import (
     MOST_GAP_BYTES,
     VariablePlace,
@@ -41,7 +42,7 @@ def laid_out(sizes: list[tuple[int, int]]) -> list[VariablePlace]:
     return found
 
 
-LAYOUTS = st.lists(st.tuples(st.integers(0, 100), st.integers(1, 40)), max_size=20)
+LAYOUTS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 40)), max_size=20)
 
 
 @given(LAYOUTS, st.randoms(use_true_random=False))
@@ -74,3 +75,29 @@ def test_other_bytes_of_a_variable_change_nothing_around_it():
     assert other.address == stretch.address
     assert [other.bytes_of(p) for p in places] == [MEMORY[:4], b"abcd", MEMORY[12:16]]
     assert other.content[4:8] == MEMORY[4:8]
+
+
+class TwoBanks(Memory):
+    """A driver that refuses a copy across one address, as between constants and globals."""
+
+    def __init__(self, border: int) -> None:
+        super().__init__()
+        self.border = border
+
+    def _cuMemcpyDtoH_v2(self, buffer: Any, address: Any, nbytes: Any) -> None:
+        if address.value < self.border < address.value + nbytes.value:
+            raise DriverError("cuMemcpyDtoH_v2", 1)
+        super()._cuMemcpyDtoH_v2(buffer, address, nbytes)
+
+
+@given(LAYOUTS.filter(bool), st.data())
+def test_variables_of_two_banks_that_adjoin_are_read_all_the_same(sizes, data):
+    places = laid_out(sizes)
+    border = data.draw(st.sampled_from(places)).address
+    found = contents_of(TwoBanks(border), places)
+    assert found == contents_of(Memory(), places)
+
+
+def test_a_variable_that_cannot_be_read_is_the_callers_to_hear_of():
+    with pytest.raises(DriverError):
+        contents_of(TwoBanks(BASE + 2), laid_out([(0, 4)]))

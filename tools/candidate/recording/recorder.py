@@ -21,6 +21,7 @@ from ...driver.graphs import AllocationNode, CapturedGraph, KernelNode, read_gra
 from ...driver.library import (
     CudaDriver,
     Driver,
+    DriverError,
     allocation_of,
     copy_to_host,
     memory_type,
@@ -186,9 +187,16 @@ class CallRecorder:
                     f"{nbytes >> 20} MiB at {begin:#x} were allocated before the call; "
                     f"{MOST_CONTENT_BYTES >> 20} fit"
                 )
-            content = copy_to_host(self._driver, begin, nbytes)
-            found[begin] = DriverMemory(begin, nbytes, content)
+            found[begin] = DriverMemory(begin, nbytes, self._read_before(begin, nbytes))
         return [*found.values()]
+
+    def _read_before(self, begin: int, nbytes: int) -> bytes:
+        try:
+            return copy_to_host(self._driver, begin, nbytes)
+        except DriverError as error:
+            raise NotReplayableError(
+                f"{nbytes} bytes at {begin:#x}, allocated before the call, cannot be read: {error}"
+            ) from error
 
     def _contents(self, blocks: dict[int, Block]) -> list[RegionContent]:
         return [
