@@ -179,3 +179,25 @@ def test_a_family_of_inputs_that_there_is_not_is_the_dataset_at_fault(judge, tmp
     answer = judge.ask(plan(operator(tmp_path), checks=Checks(input_family="even")))
     assert isinstance(answer, JudgeFault) and answer.of_dataset
     assert "'even'" in answer.what and "typical" in answer.remedy
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_an_operator_of_one_size_has_nothing_to_be_held_out(judge, tmp_path, fixed):
+    """One that has others, for which inputs cannot be made, has not passed that check."""
+    operator(tmp_path, stored=(4, 8, 16))
+    for n in (4, 8, 16):
+        save_file({"x": torch.ones(n)}, str(tmp_path / f"{n}.st"))
+    if fixed:
+        definition = json.loads((tmp_path / "definition.json").read_text())
+        definition["axes"]["n"] = {"type": "const", "value": 4}
+        (tmp_path / "definition.json").write_text(json.dumps(definition))
+        inputs = {"x": {"type": "random"}}
+        workload = {"uuid": "w", "axes": {}, "inputs": inputs}
+        line = json.dumps({"definition": "twice", "workload": workload})
+        (tmp_path / "workloads.jsonl").write_text(line)
+    found = judge.evaluate(plan(tmp_path, checks=Checks(timed=False, held_out=2)))
+    assert found.status is Status.PASSED
+    assert ("held_out" in found.integrity.checks) == fixed
+    assert (found.held_out is not None) == fixed
+    if found.held_out is not None:
+        assert (found.held_out.legal, found.held_out.called) == (0, 0)

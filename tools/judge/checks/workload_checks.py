@@ -62,8 +62,13 @@ class Checking:
         checks, began = self._parts.plan.checks, time.monotonic()
         self._public.run(cases)
         self.done += ["correctness", "poisoned_outputs", *integrity.AFTER_CALL]
-        if self.failed is None and self.anything_passed and (process := self._when_right()):
-            self._held_out(held_out, process, began)
+        if self.failed is None and self.anything_passed:
+            if process := self._when_right():
+                self._held_out(held_out, process, began)
+            elif checks.held_out and not self._parts.operator.definition.var_axes:
+                # It has one size, and none of its scalars can vary: there is nothing to hold out.
+                self.held_out = HeldOutResult(legal=0, chance=1.0)
+                self.done.append(HELD_OUT)
         if self.failed is None and (checks.correctness_budget or self._calls.draws):
             self.repeated.many(cases)
         if self.failed is None and checks.determinism_runs > 1:
