@@ -5,9 +5,10 @@
 The tasks are our own (`suite_tasks.py`). They are imported as `kernel-harness import kernelbench`
 does, each candidate is judged by the service behind evaluate_kernel, and the table of each kind is
 that of `kernel-harness score kernelbench`, with fast_p. When `--seconds` are nearly over no further
-evaluation is begun, and the tables say what has no verdict. Right candidates come first, then wrong
-ones, which are never timed, then slow ones. Without a GPU give `--reduce-by 64`: nothing is timed
-then, but every verdict is the same.
+evaluation is begun, and the tables say what has no verdict. Each task's candidates follow one
+another, the right one first, for the judge keeps the last operator's baseline: its runner, its plan
+and its inputs serve the slow one, too; a wrong one is never timed. Without a GPU give
+`--reduce-by 64`: nothing is timed then, but every verdict is the same.
 
 It ends with 1 when a verdict is not the one due, or a slow candidate is as fast as the right one of
 its task, and with 3 when the time did not suffice for all. `suite_round.json` holds every row; it
@@ -48,7 +49,7 @@ DUE = {
     "wrong": Status.INCORRECT_NUMERICAL,
     "slow": Status.PASSED,
 }
-"""The verdict due to each kind of candidate, in the order in which they are judged."""
+"""The verdict due to each kind of candidate, in the order in which a task's are judged."""
 UNDECIDED = ("SKIPPED", Status.PARTIAL, Status.RUNNING)
 """What a candidate has that the round's time did not suffice for."""
 TO_CLOSE_S = 10.0
@@ -96,6 +97,11 @@ def _row(kind: str, record: Evaluation, seconds: float) -> SuiteRow:
     row.sealed = record.sealing is not None and record.sealing.source == "sealed"
     row.words = record.failure.message[:300] if record.failure else ""
     return row
+
+
+def _by_task(folder: Path) -> tuple[str, int]:
+    """The place of a candidate in the round: beside the others of its task."""
+    return folder.parent.parent.name, [*DUE].index(folder.name.split("-")[0])
 
 
 async def judge_all(
@@ -179,8 +185,8 @@ async def run(choices: argparse.Namespace) -> tuple[list[str], int]:
         console.print(f"{len(imported.operators)} tasks, {len(imported.candidates)} candidates.")
         settings = {"data_dir": str(place), "dataset": [str(imported.folder)]}
         harness = Harness.open(load_settings(settings))
-        order = [f for kind in DUE for f in imported.candidates if f.name.startswith(kind)]
-        order = [f for f in order if choices.only in f.parent.parent.name]
+        chosen = [f for f in imported.candidates if choices.only in f.parent.parent.name]
+        order = sorted(chosen, key=_by_task)
         try:
             rows, records = await judge_all(harness, order, choices.scope, ends, choices.out)
         finally:
