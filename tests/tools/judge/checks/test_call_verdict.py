@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
-from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.calls.shared_memory import Damage, Layout
 from kernel_harness.tools.judge.checks.call_verdict import CallVerdict, CaseRecord, judge_call
 from kernel_harness.tools.judge.operators.input_sets import InputSet
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
@@ -38,7 +40,7 @@ def verdict_on(
     policy: Policy | None = None,
     folder: Path | None = None,
     signs: Sequence[str] = (),
-    mutated: Sequence[str] = (),
+    seen: Mapping[str, Any] | None = None,
     **factors: float,
 ):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
@@ -53,7 +55,7 @@ def verdict_on(
         outputs=outputs,
         poisons=dict.fromkeys(outputs, 0),
         layout=layout,
-        mutated=list(mutated),
+        **(seen or {}),
     )
     operator = OperatorAdapter(DEFINITION, folder)
     operator.policy = policy or operator.policy
@@ -64,12 +66,23 @@ def test_right_outputs_pass():
     assert verdict_on().passed
 
 
-def test_a_call_that_changed_an_input_is_a_violation_whatever_its_values():
-    for factor in (1.0, 3.0):
-        verdict = verdict_on(mutated=["x"], a=factor)
-        assert verdict.status is Status.INTEGRITY_VIOLATION and verdict.failure is not None
-        assert "changed its input" in verdict.failure.message
-        assert [finding.severity for finding in verdict.findings] == [Severity.VIOLATION]
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"mutated": ["x"]}, "changed its input"),
+        ({"damage": [Damage("out:a", "after", 1, 4, torch.float32, 8192)]}, "out of bounds"),
+        ({"changed_late": ["b"]}, "still changed after the call"),
+    ],
+)
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_what_a_call_did_beside_its_outputs_is_a_violation_whatever_its_values(
+    seen: Mapping[str, Any], words: str, factor: float
+):
+    verdict = verdict_on(seen=seen, a=factor)
+    assert verdict.failure is not None and words in verdict.failure.message
+    assert verdict.status in (Status.INTEGRITY_VIOLATION, Status.RUNTIME_ERROR)
+    assert [finding.severity for finding in verdict.findings] == [Severity.VIOLATION]
+    assert not verdict.errors, "values are not compared"
 
 
 def test_every_wrong_output_is_told_and_the_worst_is_first():
