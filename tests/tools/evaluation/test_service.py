@@ -194,6 +194,38 @@ def test_a_fault_of_the_judge_is_never_the_kernels(service, operator, part):
     assert healthy.status is Status.PASSED
 
 
+def test_a_record_answers_what_asks_for_the_same_trial_alone(service, operator):
+    fewer = replace(operator, workloads=operator.workloads[:2], digest="")
+    requests = [
+        EvaluationRequest(operator, named("fine"), Scope.FULL),
+        EvaluationRequest(operator, named("fine"), Scope.FULL),
+        EvaluationRequest(operator, named("fine"), Scope.SMOKE),
+        EvaluationRequest(fewer, named("fine"), Scope.FULL),
+    ]
+
+    async def each():
+        earlier = [(await service.evaluate(request, 30)).earlier for request in requests]
+        await service._pool.close()
+        return earlier
+
+    assert asyncio.run(each()) == [False, True, False, False]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_record_of_another_device_answers_nothing(service, operator, monkeypatch, alike):
+    service.executor = Executor.CUDA
+    monkeypatch.setattr(service_module, "alike", lambda ran_on, devices, itself: alike)
+    request = EvaluationRequest(operator, named("on_NVIDIA H200"), Scope.FULL)
+
+    async def twice():
+        found = [await service.evaluate(request, 30) for _ in range(2)]
+        await service._pool.close()
+        return found
+
+    first, second = asyncio.run(twice())
+    assert not first.earlier and second.earlier is alike
+
+
 def test_a_fault_of_the_operator_is_told_as_its_and_judged_again(service, operator):
     async def twice():
         request = EvaluationRequest(operator, named("operator_faults"), Scope.FULL)

@@ -260,6 +260,16 @@ def test_a_failure_that_was_recorded_and_never_archived_bars_a_promotion(
     assert trials.asked == []
 
 
+def test_a_failure_that_nobody_signed_bars_nothing(archive, operator, tmp_path):
+    right = solution("2.0")
+    records = RecordStore(tmp_path / "records")
+    said = record(1, right, Status.INCORRECT_NUMERICAL).model_copy(update={"signature": None})
+    records.write(said)
+    trials = Trials([Status.PASSED] * REPEATS, records=records)
+    candidate = archived(archive, operator, record(2, right), right)
+    assert promoted(verifier_of(archive, operator, trials), candidate).promoted
+
+
 def test_a_failure_without_a_gpu_bars_no_promotion_on_one(
     bench, trial, definition, tmp_path, monkeypatch
 ):
