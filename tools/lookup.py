@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .archive.retrieval.filters import regimes_meant
 from .archive.retrieval.repeats import seen
 from .archive.search.plans import inherited_plan, plan_notes, record_plan
 from .archive.store.archive import Archive
@@ -16,7 +17,7 @@ from .devices.gpus import pool_called
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError, unknown_name
 from .evaluation.ladder.rungs import LADDER
-from .evaluation.plan import EvaluationRequest
+from .evaluation.plan import EvaluationRequest, named_workloads
 from .schema.evaluation import Evaluation, Scope
 from .schema.flashinfer_trace import Solution
 from .schema.measurement import Objective
@@ -24,6 +25,7 @@ from .schema.search.made_by import NOBODY, MadeBy
 from .settings import Settings
 from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
+from .workloads.regimes import sample_shapes
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
 from .workloads.templates.kinds import template_solution
 from .workloads.workspace import confined, name_plan
@@ -111,8 +113,11 @@ class Lookup:
         operator = self.dataset.operator(found.definition)
         return NamedCandidate(operator, found, started_from, plan, tune)
 
-    def solution(self, operator: Operator, name: str) -> Solution:
+    def solution(self, operator: Operator, name: str, also: Sequence[str] = ()) -> Solution:
         """Returns a solution, peer, archived candidate or trial, or the definition's own code.
+
+        Args:
+            also: other names that are understood where this one is.
 
         Raises:
             RequestError: when none has that name.
@@ -125,7 +130,7 @@ class Lookup:
         try:
             return candidate_or_trial(self.archive, name)[1].solution()
         except HarnessError as error:
-            names = [*shipped, TEMPLATE, REFERENCE]
+            names = [*shipped, REFERENCE, *also]
             raise unknown_name("solution, peer or candidate", name, names) from error
 
     def start(self, operator: Operator, name: str) -> Solution | None:
@@ -134,7 +139,7 @@ class Lookup:
         Raises:
             RequestError: when there is none of that name, or it is another operator's.
         """
-        start = None if name == TEMPLATE else self.solution(operator, name)
+        start = None if name == TEMPLATE else self.solution(operator, name, [TEMPLATE])
         if start is not None and start.definition != operator.name:
             raise RequestError(
                 f"{name!r} is for {start.definition}, not {operator.name}",
@@ -216,9 +221,13 @@ class Lookup:
         """Stores an idea with its anchored sources; a workspace that is named then carries it out.
 
         Raises:
-            RequestError: when anchors are malformed, or the forecast is none.
+            RequestError: when anchors are malformed, the forecast is none, or a regime unknown.
         """
         found = self.candidate(workspace=workspace, solution=solution)
+        known = [regime.name for regime in sample_shapes(found.operator).regimes]
+        for asked in regimes:
+            if not regimes_meant(known, asked):
+                raise unknown_name(f"regime of {found.operator.name}", asked, known)
         plan = record_plan(
             self.archive,
             found.solution,
@@ -272,7 +281,7 @@ class Lookup:
         if compare_to == NOTHING:
             baseline = None
         elif compare_to and compare_to != LADDER:
-            baseline = self.solution(found.operator, compare_to)
+            baseline = self.solution(found.operator, compare_to, [LADDER, NOTHING])
         else:
             baseline = found.operator.baseline(cpu=self.device == "cpu")
         return EvaluationRequest(
@@ -288,7 +297,7 @@ class Lookup:
             ladder=compare_to == LADDER,
             objective=Objective(objective) if objective is not None else None,
             input_family=found.operator.timed_family(input_family),
-            only=_named_workloads(found.operator, workloads or ()),
+            only=named_workloads(found.operator, workloads or ()),
             pool=pool_called(device, self.settings) if device else (),
         )
 
@@ -368,27 +377,3 @@ class Lookup:
                 yield read_solution(manifest.parent)
             except HarnessError:
                 continue
-
-
-def _named_workloads(
-    operator: Operator, named: Sequence[str | Mapping[str, int]]
-) -> tuple[str, ...]:
-    """The uuids of the workloads that are named, or that have these sizes.
-
-    Raises:
-        RequestError: when there is none such.
-    """
-    found: dict[str, None] = {}
-    for one in named:
-        if isinstance(one, str):
-            found[operator.workload(one).uuid] = None
-            continue
-        alike = [w.uuid for w in operator.workloads if one.items() <= dict(w.axes).items()]
-        if not alike or not one:
-            raise RequestError(
-                f"No workload of {operator.name} has {dict(one)}",
-                remedy="list_workloads names their axes; inspect_call takes sizes of your own, "
-                "without a verdict.",
-            )
-        found |= dict.fromkeys(alike)
-    return tuple(found)

@@ -166,7 +166,9 @@ def build_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = CommandParsers(
-        parser.add_subparsers(required=True, help=None if whole else argparse.SUPPRESS)
+        parser.add_subparsers(
+            required=True, prog="kernel-harness", help=None if whole else argparse.SUPPRESS
+        )
     )
     help_text = "serve MCP on standard input and output, or over HTTP"
     serve = commands.add_parser("serve", help=help_text, description=help_text)

@@ -22,7 +22,6 @@ FREE_TEXT = frozenset({"hypothesis", "lesson", "note", "query", "reason"})
 """Arguments that are prose: not unquoted, split or stripped of slashes."""
 NEVER_EMPTY = frozenset({"plan"})
 """Arguments that mean something else when they are left out: an empty one is told to its tool."""
-LEAST_PREFIX = 3
 
 
 def understand(
@@ -104,19 +103,12 @@ def _json(text: str) -> Any:
 
 
 def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
-    """Returns the member meant: in another case, or a prefix or extension ("plan", "planner")."""
+    """Returns the member that is written in another case; any other text as it is."""
     members = [
         str(m) for part in plain for m in (*part.get("enum", ()), part.get("const", "")) if m
     ]
     typed = text.casefold()
-    same = [member for member in members if member.casefold() == typed]
-    near = [
-        member
-        for member in members
-        if len(typed) >= LEAST_PREFIX
-        and (member.casefold().startswith(typed) or typed.startswith(member.casefold()))
-    ]
-    return next(iter(same or (near if len(near) == 1 else [])), text)
+    return next((member for member in members if member.casefold() == typed), text)
 
 
 def validation_message(tool: str, error: ValidationError) -> str:

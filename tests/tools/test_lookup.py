@@ -14,6 +14,7 @@ from kernel_harness.tools.schema.measurement import Objective
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.regimes import sample_shapes
 from kernel_harness.tools.workloads.workspace import create
 
 from .profiling.test_service import solution
@@ -51,6 +52,27 @@ def test_the_definitions_own_code_can_be_compared_with(lookup):
 def test_an_unknown_name_to_compare_with_is_refused(lookup):
     with pytest.raises(HarnessError, match="solution, peer or candidate"):
         lookup.evaluation_request(solution=solution(), compare_to="trition_baseline")
+
+
+@pytest.mark.parametrize("name", ["ladder", "nothing", "reference"])
+def test_what_is_compared_with_by_a_word_is_named_where_the_word_is_misspelt(lookup, name):
+    with pytest.raises(HarnessError, match=f"Nearest: {name}"):
+        lookup.evaluation_request(solution=solution(), compare_to=name[:-1])
+    with pytest.raises(HarnessError, match="Nearest: template"):
+        lookup.start(lookup.dataset.operator("double"), "template_1")
+
+
+def test_an_axis_that_no_workload_has_is_named_with_those_that_there_are(lookup):
+    with pytest.raises(HarnessError, match=r"axis of double's workloads 'n'\. Nearest: m"):
+        lookup.evaluation_request(solution=solution(), workloads=[{"n": 3}])
+
+
+def test_a_forecast_for_a_regime_that_there_is_not_names_those_that_there_are(lookup):
+    idea = {"solution": solution(), "expected_gain": 1.3, "confidence": 0.5}
+    known = [regime.name for regime in sample_shapes(lookup.dataset.operator("double")).regimes]
+    with pytest.raises(HarnessError, match="regime of double 'huge'.*Nearest: all workloads"):
+        lookup.record_plan("unroll", regimes=["huge"], **idea)
+    assert lookup.record_plan("unroll", regimes=known[:1], **idea).record.regimes == known[:1]
 
 
 def test_an_unknown_scope_names_those_that_there_are(lookup):
@@ -138,7 +160,7 @@ def test_workloads_are_named_by_uuid_or_by_sizes(lookup):
     assert request.only == (first.uuid, second.uuid)
 
 
-@pytest.mark.parametrize("sizes", [{"m": 12_345}, {}, {"nowhere": 1}])
+@pytest.mark.parametrize("sizes", [{"m": 12_345}, {}])
 def test_sizes_that_no_workload_has_are_refused_with_what_takes_them(lookup, sizes):
     with pytest.raises(RequestError, match="inspect_call"):
         lookup.evaluation_request(solution=solution(), workloads=[sizes])

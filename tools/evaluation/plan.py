@@ -5,10 +5,11 @@ Pure. A scope is a choice of numbers (`CHECKS`), so that what 'sample' means is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..devices.targets import compiled_targets, devices_of
+from ..errors import RequestError, unknown_name
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
@@ -302,3 +303,30 @@ def make_plan(
         replay_generator=replay.evidence.input_source.generator.value if replay else "",
         command=request.command,
     )
+
+
+def named_workloads(
+    operator: Operator, named: Sequence[str | Mapping[str, int]]
+) -> tuple[str, ...]:
+    """The uuids of the workloads that are named, or that have these sizes.
+
+    Raises:
+        RequestError: when there is none such.
+    """
+    axes = {axis for workload in operator.workloads for axis in workload.axes}
+    found: dict[str, None] = {}
+    for one in named:
+        if isinstance(one, str):
+            found[operator.workload(one).uuid] = None
+            continue
+        if unknown := [axis for axis in one if axis not in axes]:
+            raise unknown_name(f"axis of {operator.name}'s workloads", unknown[0], axes)
+        alike = [w.uuid for w in operator.workloads if one.items() <= dict(w.axes).items()]
+        if not alike or not one:
+            raise RequestError(
+                f"No workload of {operator.name} has {dict(one)}",
+                remedy="list_workloads names their sizes; inspect_call takes sizes of your own, "
+                "without a verdict.",
+            )
+        found |= dict.fromkeys(alike)
+    return tuple(found)

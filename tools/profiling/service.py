@@ -112,9 +112,9 @@ class ProfilingService:
         if profile_set not in list(ProfileSet):
             raise unknown_name("profile set", profile_set, list(ProfileSet))
         chosen, subject = ProfileSet(profile_set), Subject(solution, operator.definition)
+        uuids = self._chosen(operator, workloads)
         if self.device == "cpu":
             return Profile(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
-        uuids = self._chosen(operator, workloads)
         with self._files(operator) as files:
             profile = await self._profile(subject, uuids, files, chosen, progress)
             if compare_to is not None:
@@ -139,11 +139,11 @@ class ProfilingService:
             CapabilityError: when the candidate itself failed under the profiler.
         """
         begin, subject = time.monotonic(), Subject(solution, operator.definition)
+        uuids = self._chosen(operator, workloads)
         if self.device == "cpu":
             return Timeline(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         store = self._store()
         session = TimelineSession(self.runner, store, self.timeout_s)
-        uuids = self._chosen(operator, workloads)
         with self._files(operator) as files:
             await self._traced(session, subject, uuids, files, progress)
             left = [uuid for uuid in uuids if session.kept(subject, uuid) is None]

@@ -46,3 +46,14 @@ def test_a_command_that_is_none_is_refused_with_the_nearest(
     assert cli.run(["evaluatee"]) == cli.EXIT_ERROR
     said = capsys.readouterr().err
     assert "evaluate" in said and "--help" in said
+
+
+@pytest.mark.parametrize("words", [["completion", "bas"], ["batch", "pac"], ["report", "bst"]])
+def test_a_misspelt_choice_names_the_command_and_all_there_are(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.run(words)
+    said = capsys.readouterr().err
+    assert f"kernel-harness {words[0]}: error: " in said and "choose from" in said
+    assert "COMMAND ..." not in said

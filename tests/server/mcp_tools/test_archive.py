@@ -106,9 +106,7 @@ async def test_a_parent_is_selected_and_its_context_shown(connect: Any) -> None:
         child = await archived(client, "child", parent=root["candidate_id"])
         chosen = await good(client, "select_parent", definition=DEFINITION, seed=1)
         again = await good(client, "select_parent", definition=DEFINITION, seed=1)
-        window = await good(
-            client, "get_context", role="planner", candidate_id=child["candidate_id"]
-        )
+        window = await good(client, "get_context", role="Plan", candidate_id=child["candidate_id"])
     assert chosen["candidate_id"] == again["candidate_id"]
     assert chosen["candidate_id"] in {root["candidate_id"], child["candidate_id"], "reference"}
     assert window["role"] == "plan"

@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 
 from kernel_harness.server.app import build_app
+from kernel_harness.server.mcp_tools.registry import tool_schemas
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
 
@@ -112,6 +113,39 @@ async def test_a_wrong_value_is_refused_with_the_valid_ones(connect: Any) -> Non
     async with connect() as client:
         said = await refused(client, "evaluate_kernel", workspace="w", scope="everything")
     assert "'scope'" in said and "smoke" in said and "pydantic" not in said
+
+
+def choices() -> list[tuple[str, str, list[str]]]:
+    """Every argument of every tool that takes one of a few words, with those words."""
+
+    def members(schema: Any) -> list[str]:
+        if isinstance(schema, list):
+            return [member for part in schema for member in members(part)]
+        if not isinstance(schema, dict):
+            return []
+        own = [word for word in schema.get("enum", ()) if isinstance(word, str)]
+        return own + [word for part in schema.values() for word in members(part)]
+
+    return [
+        (tool, name, found)
+        for tool, (schema, _) in tool_schemas().items()
+        for name, argument in schema["properties"].items()
+        if (found := members(argument))
+    ]
+
+
+@pytest.mark.parametrize(("tool", "name", "words"), choices())
+async def test_a_misspelt_choice_is_refused_with_all_there_are(
+    connect: Any, tool: str, name: str, words: list[str]
+) -> None:
+    """Not taken for the one that it begins like: the work of another was done, and not said."""
+    async with connect() as client:
+        for word in words:
+            for typed in {word[:-1], f"{word}s", word[0] + word}:
+                assert typed not in words
+                said = await refused(client, tool, **{name: typed})
+                assert f"argument '{name}'" in said, (typed, said)
+                assert all(member in said for member in words), (typed, said)
 
 
 async def test_a_missing_argument_is_named(connect: Any) -> None:

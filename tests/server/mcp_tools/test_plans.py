@@ -71,7 +71,7 @@ async def test_another_workspace_is_opened_from_a_plan_with_its_words(connect: A
     async with connect() as client:
         source = await opened(client, "planned")
         source.write_text(BODY, "utf-8")
-        told = {"hypothesis": "unroll by four", "tags": ["unrolling"], "regimes": ["small"]}
+        told = {"hypothesis": "unroll by four", "tags": ["unrolling"], "regimes": ["rows 4"]}
         plan = await good(client, "record_plan", workspace="planned", **told, **FORECAST)
         made = await good(
             client, "open_workspace", definition=DEFINITION, name="coder", plan=plan["plan_id"]

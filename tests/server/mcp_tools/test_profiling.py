@@ -110,6 +110,9 @@ async def test_without_a_gpu_the_real_profilers_say_so(
         for tool in ("profile_ncu", "profile_timeline", "sanitize"):
             found = await good(client, tool, solution=solution())
             assert found["tool"] == "unavailable" and found["reason"], tool
+        for tool in ("profile_ncu", "profile_timeline"):
+            said = await refused(client, tool, solution=solution(), workloads=["ffff0000"])
+            assert "Unknown workload" in said
 
 
 async def test_a_timeline_shows_gaps_and_whether_launching_is_the_limit(

@@ -143,12 +143,8 @@ def roofline_chart(archive: Archive, operator: Operator, gpu: str | None = None)
         RequestError: when nothing was timed on that device, the device's rates are unknown, or the
             operator's work is not in floating point operations.
     """
-    best = archive.best(operator.name, gpu_label(gpu, operator.policy.objective) if gpu else None)
-    if best is None:
-        raise RequestError(
-            f"No candidate of {operator.name} was timed" + (f" on {gpu}" if gpu else ""),
-            remedy="Evaluate one on a GPU with scope 'sample' or 'full', then archive_candidate.",
-        )
+    label = gpu_label(gpu, operator.policy.objective) if gpu else None
+    best = archive.require_best(operator.name, label)
     record = archive.read(best)
     hardware = _hardware(record)
     if hardware is None:

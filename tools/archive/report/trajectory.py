@@ -134,12 +134,7 @@ def trajectory_chart(
         RequestError: when nothing was timed there, or speed-ups would be over nothing.
     """
     label = gpu_label(gpu, operator.policy.objective) if gpu and operator else gpu
-    best = archive.best(definition, label)
-    if best is None:
-        raise RequestError(
-            f"No candidate of {definition} was timed" + (f" on {gpu}" if gpu else ""),
-            remedy="Evaluate one on a GPU with scope 'sample' or 'full', then archive_candidate.",
-        )
+    best = archive.require_best(definition, label)
     nodes = list(archive.iter(definition))
     device = best.hardware
     (board,) = boards([node for node in nodes if node.hardware == device], {})

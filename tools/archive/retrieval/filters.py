@@ -17,6 +17,7 @@ from .words import all_of, terms
 
 MOST_NAMED = 12
 _LABELS = "SELECT DISTINCT label FROM labels WHERE kind = ?"
+_COLUMN = "SELECT DISTINCT {0} FROM candidates WHERE {0} <> ''"
 _RANGE = re.compile(r"(?P<axis>\S+) (?P<low>\d+)(?:-(?P<high>\d+))?")
 AFTER = "\U0010ffff"
 """Sorts after every label that begins alike."""
@@ -174,15 +175,26 @@ def unknown_names(reader: Reader, request: SearchRequest) -> tuple[str, ...]:
         "technique": (technique_tags([request.technique or ""]), _LABELS, ["technique"]),
         "bottleneck": ([bottleneck_label(request.bottleneck or "")], _LABELS, ["bottleneck"]),
         "regime": ([request.regime or ""], "SELECT DISTINCT name FROM regimes", []),
+        "client": ([(request.client or "").lower()], _LABELS, ["client"]),
+        "model": ([(request.model or "").lower()], _LABELS, ["model"]),
+        "hardware": ([device_label(request.hardware or "")], _COLUMN.format("hardware"), []),
+        "op_type": ([request.op_type or ""], _COLUMN.format("op_type"), []),
     }
     said: list[str] = []
     for kind, (begins, query, values) in asked.items():
         if getattr(request, kind):
             known = sorted(row[0] for row in reader.rows(query, values))
-            if not any(name.startswith(tuple(begins)) for name in known):
+            whole = kind in ("hardware", "op_type")
+            if whole:
+                asks = f"{begins[0].upper()}-"
+                meant = any(f"{name.upper()}-".startswith(asks) for name in known)
+            else:
+                meant = any(name.startswith(tuple(begins)) for name in known)
+            if not meant:
                 listed = ", ".join(known[:MOST_NAMED]) or "none"
                 more = ", …" if len(known) > MOST_NAMED else ""
-                said.append(f"No {kind} begins with {getattr(request, kind)!r}: {listed}{more}.")
+                verb = "is" if whole else "begins with"
+                said.append(f"No {kind} {verb} {getattr(request, kind)!r}: {listed}{more}.")
     return tuple(said)
 
 

@@ -319,6 +319,27 @@ class Archive:
         """Candidates that this one was derived from."""
         return self.nodes(*self.node(candidate_id).parents)
 
+    def require_best(self, definition: str, gpu: str | None = None) -> Node:
+        """The best candidate, as `best` finds it.
+
+        Raises:
+            RequestError: when nothing was timed there, naming the devices where something was.
+        """
+        found = self.best(definition, gpu)
+        if found is not None:
+            return found
+        rows = self.synced.current().rows(
+            "SELECT DISTINCT hardware FROM candidates WHERE definition = ?"
+            " AND latency_us IS NOT NULL ORDER BY hardware",
+            [definition],
+        )
+        raise RequestError(
+            f"No candidate of {definition} was timed" + (f" on {gpu}" if gpu else ""),
+            remedy=f"Some were on: {', '.join(str(row[0]) for row in rows)}."
+            if rows
+            else "Evaluate one on a GPU with scope 'sample' or 'full', then archive_candidate.",
+        )
+
     def best(self, definition: str, gpu: str | None = None) -> Node | None:
         """The promoted candidate, else the one of least (estimated) latency over all workloads.
 

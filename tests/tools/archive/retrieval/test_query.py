@@ -370,6 +370,15 @@ def test_where_nothing_is_found_the_names_that_exist_are_told(bench, archive):
         "No regime begins with 'huge': large, small.",
     )
     assert search(archive, SearchRequest(technique="split", status="failed")).unknown == ()
+    bench.add(made_by=MadeBy(client="codex", model="gpt"))
+    for asked, said in (
+        (SearchRequest(hardware="H20"), "No hardware is 'H20': H200."),
+        (SearchRequest(hardware="NVIDIA H100"), "No hardware is 'NVIDIA H100': H200."),
+        (SearchRequest(client="claud"), "No client begins with 'claud': codex."),
+        (SearchRequest(model="opsu"), "No model begins with 'opsu': gpt."),
+        (SearchRequest(op_type="gdm"), "No op_type is 'gdm': scale."),
+    ):
+        assert search(archive, asked).unknown == (said,)
 
 
 @pytest.mark.parametrize(

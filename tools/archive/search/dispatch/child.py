@@ -37,12 +37,7 @@ def records_of(
     Raises:
         RequestError: when nothing was timed there.
     """
-    best = archive.best(definition, gpu)
-    if best is None:
-        raise RequestError(
-            f"No candidate of {definition} was timed" + (f" on {gpu}" if gpu else ""),
-            remedy="Evaluate some on a GPU with scope 'sample' or 'full', and archive them.",
-        )
+    best = archive.require_best(definition, gpu)
     ranked = [n for n in archive.iter(definition) if n.hardware == best.hardware and n.latency_us]
     times = (candidate_times(node, archive.read(node).evaluation) for node in ranked)
     found = virtual_best([t for t in times if t is not None], most)
