@@ -90,6 +90,7 @@ class TrialTiming:
         self._processes.end_with(timing.close)
         with self._times.measured("timing"):
             judged_call.collect(rest=True)
+            self._context.drain()  # of held-out cases: a context that ends disturbs as a new one
             self.timed = timing.run(cases, judged_call, self.pairs)
         recording = self._recorders.times.seconds if self._recorders else {}
         self._times.seconds |= timing.seconds | recording

@@ -127,14 +127,8 @@ class Sustain(Message):
     scratch_byte: int = Field(default=0xFF, ge=0, le=255)
 
 
-class EndRunner(Message):
-    """End the runner's process."""
-
-    kind: Literal["end"] = "end"
-
-
 ToRunner = Annotated[
-    MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain | EndRunner,
+    MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain,
     Field(discriminator="kind"),
 ]
 
@@ -244,8 +238,8 @@ FromRunner = Annotated[
 ]
 
 _LATER = ConfigDict(defer_build=True)
-to_runner: TypeAdapter[MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain | EndRunner] = (
-    TypeAdapter(ToRunner, config=_LATER)
+to_runner: TypeAdapter[MapMemory | LoadPlan | Replay | Batch | Rotate | Sustain] = TypeAdapter(
+    ToRunner, config=_LATER
 )
 from_runner: TypeAdapter[
     RunnerReady

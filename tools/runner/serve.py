@@ -15,7 +15,6 @@ from ..messages.frames import EXCERPT_CHARACTERS, TRUSTED_FRAME_BYTES, Message
 from ..messages.launch_plan import split_blobs
 from ..messages.runner import (
     Batch,
-    EndRunner,
     LoadPlan,
     MapMemory,
     MemoryMapped,
@@ -63,7 +62,7 @@ class RunnerServer:
         self._plan: LoadedPlan | None = None
 
     def serve(self) -> None:
-        """Answers until `EndRunner`, the end of the socket, or an error of CUDA."""
+        """Answers until the end of the socket, or an error of CUDA."""
         try:
             self._start()
             while self._answered():
@@ -92,9 +91,6 @@ class RunnerServer:
 
     def _answered(self) -> bool:
         message, fds = recv_frame(self._socket, to_runner, TRUSTED_FRAME_BYTES)
-        if isinstance(message, EndRunner):
-            close_all(fds)
-            return False
         try:
             self._send(self._handle(message, fds))
         except (HarnessError, ValueError, OSError, MemoryError) as error:

@@ -21,7 +21,6 @@ from kernel_harness.tools.messages.launch_plan import (
 from kernel_harness.tools.messages.runner import (
     Batch,
     BatchDone,
-    EndRunner,
     LoadPlan,
     MapMemory,
     MemoryMapped,
@@ -407,7 +406,7 @@ def test_a_runner_without_a_device_says_so_first(driver):
     assert Judge(driver).hear().stage == "start"
 
 
-def test_it_ends_when_told(judge):
-    send_frame(judge.socket, EndRunner())
+def test_it_ends_with_the_judges_socket(judge):
+    judge.socket.shutdown(socket.SHUT_WR)
     judge.thread.join(10)
     assert not judge.thread.is_alive()

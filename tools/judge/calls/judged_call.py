@@ -300,9 +300,9 @@ class JudgedCall:
     def close(self) -> None:
         """Ends the candidate and frees the arena."""
         self.session.close()
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
+        arena, self._arena = self._arena, None
+        if arena is not None:
+            arena.close()
 
     def _slots_of(self, case: Case) -> list[Slot]:
         if self._slots is None or self._slots[0] is not case:

@@ -15,6 +15,7 @@ from ..operators.operator_adapter import Case
 from ..processes import triton_cache
 from ..processes.candidate_process import CandidateSession
 from ..processes.lost import ProcessLost
+from ..trial_parts import TrialParts
 
 
 class HeldOutProcess:
@@ -57,3 +58,10 @@ class HeldOutProcess:
         if isinstance(built, ProcessLost):
             return built
         return built.fault or lost
+
+    def over(self, parts: TrialParts) -> None:
+        """Ends the process; one that is to be timed gives back the memory that it keeps unused."""
+        if parts.plan.checks.timed_held_out:
+            self.judged_call.collect(rest=True)
+        else:
+            parts.context.end_later(self.judged_call.close)

@@ -141,5 +141,5 @@ class Checking:
             self.not_run[HELD_OUT] = checks.not_run
         self.held_out, self.held_out_to_time = checks.result, checks.to_time
         self.held_out_call = process
-        process.collect(rest=True)
+        held_out_process.over(self._parts)
         self.done.append(HELD_OUT)

@@ -17,7 +17,6 @@ from ...errors import InfrastructureError
 from ...folders import remove_tree
 from ...messages.frames import Message, WireError
 from ...messages.runner import (
-    EndRunner,
     Replay,
     Replayed,
     ReplaysMade,
@@ -156,14 +155,8 @@ class RunnerProcess:
         return answer, time.perf_counter_ns() - begin
 
     def close(self) -> None:
-        """Ends the process and every process of its group; never raises."""
-        with contextlib.suppress(WireError, OSError):
-            send_frame(self._socket, EndRunner(), timeout_s=1.0)
+        """Kills the process and every process of its group; never raises."""
         self._socket.close()
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
