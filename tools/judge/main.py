@@ -11,6 +11,7 @@ import argparse
 import faulthandler
 import gc
 import logging
+import math
 import os
 import sys
 import threading
@@ -187,11 +188,10 @@ def _ready(context: JudgeContext, seconds: float) -> Ready:
 
 def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     """Answers requests until the server has none left."""
-    unanswered = None
+    unanswered, ended = None, -math.inf
     while True:
-        since = time.monotonic()
         message = unanswered or inbox.next(IDLE_S)
-        unanswered, context.without_pause = None, time.monotonic() - since < SOON_S
+        unanswered, context.without_pause = None, time.monotonic() - ended < SOON_S
         match message:
             case None:
                 context.end_prewarmed()
@@ -212,6 +212,7 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
                 unanswered = StaticTrials(context, channel, inbox).run(message)
             case EvaluatePlan():
                 _evaluate_and_drain(message, context, channel, inbox)
+                ended = time.monotonic()
 
 
 def _evaluate_and_drain(

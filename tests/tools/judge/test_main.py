@@ -465,16 +465,6 @@ def test_a_judge_without_work_ends_its_prewarmed_processes():
     context.end_prewarmed.assert_called_once_with()
 
 
-def test_a_judge_knows_whether_a_trial_came_as_soon_as_it_was_ready(monkeypatch):
-    came: list[bool] = []
-    context = MagicMock(interpreted=False)
-    monkeypatch.setattr(judge_main, "_evaluate", lambda *_: came.append(context.without_pause))
-    clock = iter([0.0, 10.0, 10.0, 10.1, 20.0, 20.0])
-    monkeypatch.setattr(judge_main, "time", MagicMock(monotonic=lambda: next(clock)))
-    serve(context, MagicMock(), Requests([honest(), honest(), wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
-    assert came == [False, True]
-
-
 class LastingTrial:
     """Refers to itself, as the objects of a trial do to one another."""
 
@@ -482,6 +472,23 @@ class LastingTrial:
 
     def __init__(self) -> None:
         self.itself = self
+
+
+def test_a_judge_knows_whether_a_trial_came_as_soon_as_it_was_ready(monkeypatch):
+    came: list[bool] = []
+
+    def evaluate(*arguments: Any) -> LastingTrial:
+        came.append(context.without_pause)
+        return LastingTrial()
+
+    context = MagicMock(interpreted=False)
+    monkeypatch.setattr(judge_main, "_evaluate", evaluate)
+    monkeypatch.setattr(input_sets, "prefetch_inputs", lambda *arguments: None)
+    clock = iter([1.0, 10.0, 10.1, 20.0, 30.0, 40.0, 50.0])
+    monkeypatch.setattr(judge_main, "time", MagicMock(monotonic=lambda: next(clock)))
+    left = [honest(), honest(), honest(), wire_judge.Shutdown()]
+    serve(context, MagicMock(), Requests(left))  # pyright: ignore[reportArgumentType]
+    assert came == [False, True, False], "nothing came before the first"
 
 
 def test_nothing_of_a_trial_is_kept_when_processes_for_the_next_are_started(monkeypatch):

@@ -33,6 +33,7 @@ from .prewarmed import (
     CHECKED_AND_HELD_OUT,
     RECORDERS,
     RUNNERS,
+    RUNNERS_OF_A_PAIR,
     SPARE,
     PrewarmedPool,
     prewarm_count,
@@ -191,9 +192,12 @@ class JudgeContext:
             torch.cuda.synchronize(self.device)
 
     def begin_others(self) -> None:
-        """Starts the other processes of the first trial, without waiting for a context."""
-        self._begin_calls(self._kept_runners)
-        self._begin_runners(RUNNERS - self._kept_runners)
+        """Starts what any first trial takes beside its first process, and waits for no context.
+
+        What only some take would make all of them late.
+        """
+        self._begin_calls(kept=0, more=-SPARE)
+        self._begin_runners(RUNNERS_OF_A_PAIR)
 
     def begin_runners(self, count: int) -> None:
         """Starts what is missing of the runners that a trial is about to take."""
@@ -206,6 +210,7 @@ class JudgeContext:
         A trial that has taken its first process calls this, and waits for nothing: the driver makes
         one context after another, for all of them it takes most of a trial.
         """
+        self._await_begun()
         if self.without_pause:
             kept = self._kept_runners
             self._begin_runners(2 * (RUNNERS - kept))
@@ -234,7 +239,7 @@ class JudgeContext:
         """Starts the processes that call candidates; fewer record where a baseline is kept.
 
         Args:
-            more: of each kind, that the trial under way is yet to take.
+            more: of each kind, that a trial under way is yet to take.
         """
         sealed = self.sealed_lately and self.not_sealed is None
         self.prewarmed.begin(CHECKED_AND_HELD_OUT + SPARE + more if sealed else None)

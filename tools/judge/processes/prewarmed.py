@@ -23,8 +23,8 @@ SPARE = 1
 """A wrong candidate takes one process and is soon done: then another waits for the next trial."""
 RECORDERS = 2
 """Of candidate and baseline."""
-RUNNERS = 6
-"""Those of three pairs."""
+RUNNERS, RUNNERS_OF_A_PAIR = 6, 2
+"""Those of three pairs, and of one."""
 CONTEXT_BYTES = 700 << 20
 """Device memory of one process: a context, CUPTI, and the clock's buffer of twice the L2."""
 SHARE = 0.05
