@@ -24,7 +24,7 @@ from ..schema.evaluation import (
     Status,
 )
 from ..schema.flashinfer_trace import Definition, Solution, Workload
-from .calls.device_memory import little_is_free, while_free
+from .calls.device_memory import little_is_free
 from .calls.judged_call import JudgedCall
 from .checks.call_verdict import prepare_verdict
 from .checks.failures import build_failure, lost_failure
@@ -293,8 +293,8 @@ class Trial:
         if not self._plan.checks.timed or self._context.interpreted:
             return
         count = self._plan.checks.trials + inputs_of_a_timing(self._plan.checks)
-        prepare, device = partial(prepare_verdict, self.operator), self._context.device
-        self.generator.prepare_more(self._runnable, count, while_free(waiting, device), prepare)
+        prepare = partial(prepare_verdict, self.operator)
+        self.generator.prepare_more(self._runnable, count, waiting, prepare)
 
     def _start_more(
         self, held_out: HeldOutCases, checked: CandidateSession

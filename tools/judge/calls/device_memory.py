@@ -7,7 +7,6 @@ an allocation of its own process fails: another's fails first.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 
 import torch
 
@@ -33,8 +32,3 @@ def little_is_free(device: torch.device) -> bool:
     free_for(0, device.index or 0)
     free, total = torch.cuda.mem_get_info(device)
     return free < FREE_SHARE * total
-
-
-def while_free(waiting: Callable[[], bool], device: torch.device) -> Callable[[], bool]:
-    """Says whether something is still awaited, and memory left that may be taken meanwhile."""
-    return lambda: waiting() and not little_is_free(device)

@@ -35,8 +35,10 @@ SEED_BITS = 53
 """Seeds are recorded as JSON numbers, which many readers take for doubles."""
 PERTURBED_SHARE = 0.02
 PREFETCHED_BYTES = 512 << 20
-PREPARED_S, PREPARED_BYTES, LARGEST_PREPARED_BYTES = 0.05, 6 << 30, 256 << 20
+PREPARED_S, PREPARED_BYTES, LARGEST_PREPARED_BYTES = 0.05, 2 << 30, 256 << 20
 """Inputs that take longer, or more memory in all, are drawn when they are needed."""
+PREPARED_SHARE = 0.04
+"""Of the device's memory, where that is more."""
 LARGEST_PREFETCHED_BYTES = 32 << 20
 """Larger inputs are not prefetched: a request would have to wait for them."""
 
@@ -225,8 +227,7 @@ class InputGenerator:
     ) -> None:
         """Makes typical inputs of the cases for later calls, while something else is awaited.
 
-        From the first case on that takes long they are drawn when they are needed. What it takes is
-        nobody's time, since something was awaited in any case.
+        From the first case on that takes long they are drawn when they are needed.
 
         Args:
             cases: those whose inputs are wanted first come first.
@@ -234,7 +235,10 @@ class InputGenerator:
             waiting: asked before each; ends it.
             drawn: called with each.
         """
-        before = self.seconds
+        before, most_bytes = self.seconds, PREPARED_BYTES
+        if self.device.type == "cuda":
+            whole = torch.cuda.get_device_properties(self.device).total_memory
+            most_bytes = max(most_bytes, int(PREPARED_SHARE * whole))
         # All that is ready counts, not this call's alone: it is asked whenever something waits.
         nbytes = sum(one.nbytes for ready in self._prepared.values() for one in ready)
         for position in range(0 if self.book.replay else count):
@@ -243,7 +247,7 @@ class InputGenerator:
                     break
                 if len(self._prepared.get(case.uuid, ())) > position:
                     continue
-                if not waiting() or nbytes > PREPARED_BYTES:
+                if not waiting() or nbytes > most_bytes:
                     self.seconds = before
                     return
                 made = self._prepare(case)
@@ -358,10 +362,7 @@ def prefetch_inputs(
 
 
 def _perturbed_tensor(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A copy in which a few random elements are replaced by other elements of the tensor.
-
-    No new values occur, so that the range which the operator needs is kept.
-    """
+    """A copy with a few random elements replaced by others of the tensor: its range is kept."""
     # As integers of the same size: torch cannot index every float format.
     flat = value.clone().flatten().view(BIT_VIEW[value.element_size()])
     count = max(1, int(PERTURBED_SHARE * flat.numel()))

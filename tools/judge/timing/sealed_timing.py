@@ -17,7 +17,6 @@ from functools import partial
 
 from ...messages.candidate import Called
 from ...schema.measurement import Objective
-from ..calls.device_memory import while_free
 from ..calls.judged_call import CallOutcome, JudgedCall, slots_of
 from ..checks.call_verdict import prepare_verdict
 from ..machine.clock_monitor import ClockWatch
@@ -131,9 +130,8 @@ class SealedTiming:
         """Draws inputs of the workload's replays, and of later ones', while something waits."""
         cases = self._cases[self._cases.index(case) :]
         count = replayed_sets(self._checks)
-        prepare, device = partial(prepare_verdict, self._operator), self._context.device
-        more = self._generator.prepare_more
-        return lambda waiting: more(cases, count, while_free(waiting, device), prepare)
+        prepare = partial(prepare_verdict, self._operator)
+        return lambda waiting: self._generator.prepare_more(cases, count, waiting, prepare)
 
     def _call_bytes(self, case: Case) -> int:
         slots = slots_of(self._operator.definition, case)
