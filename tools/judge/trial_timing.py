@@ -74,7 +74,8 @@ class TrialTiming:
         waiting = kept.large_enough(arena_bytes) if kept else 0
         self._context.begin_runners(programs * parts.plan.checks.blocks - waiting)
         cheap = [c for c in cases if self._operator.input_bytes(c) <= FIRST_CALL_BYTES]
-        self._recorders.call_first([parts.generator.unrecorded(case) for case in cheap])
+        unrecorded = parts.generator.unrecorded
+        self._recorders.record_early([(unrecorded(case), unrecorded(case)) for case in cheap])
 
     def _end_recorders(self, recorders: Recorders) -> None:
         self.pairs.save_kernels()  # of a process whose folder goes with it

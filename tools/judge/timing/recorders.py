@@ -41,7 +41,7 @@ from ..replay.recorded_call import (
     finish_recording,
     watched_call,
 )
-from ..trial_parts import Meanwhile, TrialParts
+from ..trial_parts import TrialParts
 
 ORDINARY_CALLS = 3
 WATCHED_CALLS = 2
@@ -109,7 +109,7 @@ class Recorders:
         self._rng, self._spawn, self._restore = parts.rng, spawn, restore
         self._calls: dict[bool, JudgedCall] = {}
         self._built: dict[bool, str | None] = {}
-        self._first: dict[str, NotRecordedError | None] = {}
+        self._recorded_early: dict[str, dict[bool, RecordedCall] | NotRecordedError] = {}
         self._first_calls: threading.Thread | None = None
         self._ending = False
         self.times = StageTimes()
@@ -136,15 +136,18 @@ class Recorders:
             judged_call.begin_map(list(cases))
             self._calls[baseline] = judged_call
 
-    def call_first(self, input_sets: Sequence[InputSet]) -> None:
-        """Makes the first call of some workloads in both, in a thread, while outputs are checked.
+    def record_early(self, input_sets: Sequence[tuple[InputSet, InputSet]]) -> None:
+        """Records a call of some workloads in both, in a thread, while outputs are checked.
 
-        At a first call kernels are compiled or loaded, which takes longer than all that follows.
-        `record` waits for the thread; what is wrong with such a call is its reason then.
+        Before it comes an ordinary one: then kernels are compiled or loaded, which takes longer
+        than all that follows. `record` waits for the thread, and raises what was wrong there.
+
+        Args:
+            input_sets: of each workload, for the call before and for the one that is recorded.
         """
         pending = deque(input_sets)
         self._first_calls = threading.Thread(
-            target=self._call_all, args=(pending,), name="first calls"
+            target=self._record_all, args=(pending,), name="first calls"
         )
         self._first_calls.start()
 
@@ -173,16 +176,11 @@ class Recorders:
             raise NotRecordedError(words, final=True)
         return judged_call
 
-    def record(
-        self, input_sets: Callable[[], InputSet], meanwhile: Meanwhile
-    ) -> dict[bool, RecordedProgram]:
+    def record(self, case: Case, input_sets: Callable[[], InputSet]) -> dict[bool, RecordedProgram]:
         """Records one call of each program, and makes ordinary ones on other inputs.
 
         Both programs record side by side, on the same inputs; their ordinary calls, which tell
         times, are made one after another. The baseline has the key True.
-
-        Args:
-            meanwhile: called while the records are awaited.
 
         Raises:
             NotRecordedError: when a call is wrong here, or cannot be a plan.
@@ -191,13 +189,11 @@ class Recorders:
             if self._first_calls is not None:
                 self._first_calls.join()
         programs = self._programs()
-        recorded_set = input_sets()
-        if recorded_set.case.uuid not in self._first:
-            self._ordinary(programs.values(), input_sets(), CallOptions(late=False))
-        elif (fault := self._first[recorded_set.case.uuid]) is not None:
-            raise fault
         with self.times.measured("recording_plans"):
-            recorded = self._recorded(programs, recorded_set, meanwhile)
+            recorded = self._recorded_early.pop(case.uuid, None)
+            if isinstance(recorded, NotRecordedError):
+                raise recorded
+            recorded = recorded or self._recorded(programs, input_sets(), input_sets())
         with self.times.measured("recording_ordinary"):
             ordinary = [input_sets() for _ in range(ORDINARY_CALLS)]
             return {
@@ -227,24 +223,26 @@ class Recorders:
             raise NotRecordedError("no process that records was started", final=True)
         return programs
 
-    def _call_all(self, pending: deque[InputSet]) -> None:
+    def _record_all(self, pending: deque[tuple[InputSet, InputSet]]) -> None:
         while pending and not self._ending:
-            input_set = pending.popleft()
+            first, recorded = pending.popleft()
             try:
-                self._ordinary(self._programs().values(), input_set, CallOptions(late=False))
+                found = self._recorded(self._programs(), first, recorded)
             except NotRecordedError as fault:
-                self._first[input_set.case.uuid] = fault
+                found = fault
             except HarnessError:
                 return  # as `record` will find in the thread that can say so
-            else:
-                self._first[input_set.case.uuid] = None
+            self._recorded_early[first.case.uuid] = found
 
     def _recorded(
-        self, programs: Mapping[bool, JudgedCall], input_set: InputSet, meanwhile: Meanwhile
+        self, programs: Mapping[bool, JudgedCall], first: InputSet, input_set: InputSet
     ) -> dict[bool, RecordedCall]:
-        """The recorded call of each; every answer is awaited before one of them is a reason."""
+        """The recorded call of each, after an ordinary one.
+
+        Every answer is awaited before one of them is a reason.
+        """
+        self._ordinary(programs.values(), first, CallOptions(late=False))
         layouts = {b: begin_recording(program, input_set) for b, program in programs.items()}
-        meanwhile(lambda: not all(program.session.spoke() for program in programs.values()))
         found: dict[bool, RecordedCall] = {}
         faults: list[NotRecordedError] = []
         for baseline, program in programs.items():

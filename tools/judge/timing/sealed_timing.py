@@ -90,7 +90,7 @@ class SealedTiming:
         measured = self._calls.times.measured
         try:
             with measured("timing_record"):
-                recorded = self._runners.record(case, sets, self._draw_more(case))
+                recorded = self._runners.record(case, sets)
             self._require_same_kernels(recorded)
             with self._runners.replaying():
                 with measured("timing_load"):

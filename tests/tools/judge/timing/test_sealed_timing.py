@@ -241,7 +241,7 @@ class ScriptedRecorders:
     def records(self, *, baseline: bool) -> bool:
         return baseline in self.programs
 
-    def record(self, sets: Any, meanwhile: Any) -> dict[bool, RecordedProgram]:
+    def record(self, case: Any, sets: Any) -> dict[bool, RecordedProgram]:
         return {baseline: self._recorded() for baseline in self.programs}
 
     def _recorded(self) -> RecordedProgram:
@@ -400,7 +400,7 @@ def test_candidate_and_baseline_see_the_same_fresh_inputs_and_poison(run):
         assert all(a != b for a, b in zip(ours.poison, ours.poison[1:], strict=False))
 
 
-def test_inputs_are_drawn_while_records_and_runners_are_awaited(run, monkeypatch):
+def test_inputs_are_drawn_while_plans_are_loaded(run, monkeypatch):
     asked: list[tuple[list[str], int]] = []
 
     def prepare_more(self: Any, cases: Any, count: int, waiting: Any, drawn: Any) -> None:
@@ -408,18 +408,10 @@ def test_inputs_are_drawn_while_records_and_runners_are_awaited(run, monkeypatch
         assert isinstance(waiting(), bool)
 
     monkeypatch.setattr(InputGenerator, "prepare_more", prepare_more)
-    monkeypatch.setattr(
-        ScriptedRecorders, "record", lambda self, sets, meanwhile: _recorded_after(self, meanwhile)
-    )
     found = run(blocks=2, max_pairs=10)
     assert found.measurement.clock is TimeSource.SEALED
     replayed, beside = 5, 1
-    assert asked == [([CASE.uuid], replayed + beside)] * 2
-
-
-def _recorded_after(recorders: ScriptedRecorders, meanwhile: Any) -> dict[bool, RecordedProgram]:
-    meanwhile(lambda: True)
-    return {baseline: recorders._recorded() for baseline in recorders.programs}
+    assert asked == [([CASE.uuid], replayed + beside)]
 
 
 class Forgetful(ScriptedRunner):

@@ -45,20 +45,15 @@ class TrialRunners:
         self.staging_bytes = 0
         """For the values of calls, in each runner."""
 
-    def record(
-        self, case: Case, sets: Callable[[], InputSet], meanwhile: Meanwhile
-    ) -> Mapping[bool, RecordedProgram]:
+    def record(self, case: Case, sets: Callable[[], InputSet]) -> Mapping[bool, RecordedProgram]:
         """The recorded call of each program; `recorded_before` says whether one was kept.
-
-        Args:
-            meanwhile: called while the records are awaited.
 
         Raises:
             NotRecordedError: when a call cannot be a plan.
         """
         if self._context.device.type == "cuda":
             free_for(self.staging_bytes, self._context.device.index or 0)
-        recorded = dict(self._recorders.record(sets, meanwhile))
+        recorded = dict(self._recorders.record(case, sets))
         known = self._kept.recorded(case) if self._kept and True not in recorded else None
         self.recorded_before = known is not None
         if known is not None:
