@@ -63,6 +63,27 @@ def run(x, scale, shift, output):
     torch.addcmul({shift}, x, scale[:, None, None], out=output)
 """
 
+DELTA_RULE = """
+import torch
+
+
+def run(query, key, value, g, beta, output):
+    rows, groups = query.shape[1], value.shape[2] // key.shape[2]
+    hidden = torch.ones(rows, rows, dtype=torch.bool, device=g.device).triu(1)
+    q, k = (x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6) for x in (query, key))
+    q, k = (x.transpose(1, 2).repeat_interleave(groups, 1) for x in (q, k))
+    scale, b = query.shape[-1] ** -0.5, beta.transpose(1, 2).unsqueeze(-1)
+    total = g.transpose(1, 2).cumsum(-1)
+    decay = total.unsqueeze(-1) - total.unsqueeze(-2)
+    decay = decay.masked_fill_(hidden, float("-inf")).exp_()
+    system = ((k * b) @ k.transpose(-1, -2)).mul_(decay)
+    seen = (q @ k.transpose(-1, -2)).mul_(decay).mul_(scale)
+    given = value.transpose(1, 2) * b
+    new = torch.linalg.solve_triangular(system, given, upper=False, unitriangular=True)
+    output.copy_((seen @ {new}).transpose(1, 2))
+"""
+"""Of sequences of one chunk, before which there is no state."""
+NEXT = "transformers.models.qwen3_next.modeling_qwen3_next"
 SCALED: tuple[dict[str, int], ...] = (
     {"images": 1, "channels": 64, "height": 1, "width": 1},
     {"images": 64, "channels": 2048, "height": 112, "width": 112},
@@ -71,7 +92,9 @@ SCALED: tuple[dict[str, int], ...] = (
 
 
 def known_kernel(network: str, small: bool) -> KnownKernel:
-    """The kernel of a network of `bench.py`, in one of its sizes."""
+    """The kernel of a network of `bench.py`, in one of its sizes; of Qwen3-Next the small one."""
+    if network == "qwen3_next":
+        return _delta_rule()
     if network in ("decoder", "llama"):
         return KnownKernel(
             "networks.Norm.forward",
@@ -120,6 +143,39 @@ def known_kernel(network: str, small: bool) -> KnownKernel:
         judged,
         SCALE.format(shift="shift[:, None, None]"),
         SCALE.format(shift="-shift[:, None, None]"),
+    )
+
+
+def _delta_rule() -> KnownKernel:
+    """Of the gated delta rule as transformers has it without the library of its kernel."""
+    rows = ("sequences", "rows")
+    name = f"{NEXT}.torch_chunk_gated_delta_rule"
+    inputs = {"query": "query", "key": "key", "value": "value", "g": "g", "beta": "beta"}
+    constants = {
+        "chunk_size": 64,
+        "initial_state": None,
+        "output_final_state": False,
+        "use_qk_l2norm_in_kernel": True,
+        "cu_seqlens": None,
+        "use_cache": False,
+        "output_router_logits": False,
+    }
+    target = KernelTarget(name, None, inputs, constants, ("query", "key", "value"), (0, None))
+    return KnownKernel(
+        name,
+        target,
+        {"sequences": None, "rows": 64, "k_heads": 2, "v_heads": 4, "width": 32},
+        {
+            "query": (*rows, "k_heads", "width"),
+            "key": (*rows, "k_heads", "width"),
+            "value": (*rows, "v_heads", "width"),
+            "g": (*rows, "v_heads"),
+            "beta": (*rows, "v_heads"),
+            "output": (*rows, "v_heads", "width"),
+        },
+        ({"sequences": 1}, {"sequences": 4}),
+        DELTA_RULE.format(new="new"),
+        DELTA_RULE.format(new="given"),
     )
 
 

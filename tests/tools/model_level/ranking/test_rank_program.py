@@ -108,10 +108,16 @@ def program(tmp_path):
 )
 def test_a_planted_slow_operator_ranks_first(network, slow):
     ranking = ranked(network, slow)
-    first = ranking.operators[0]
-    assert first.name == slow
-    assert first.share > 0.25 and first.bound > 1.2
+    assert ranking.operators[0].name == slow
+    # Modules of other sizes are operators of their own.
+    assert sum(one.share for one in ranking.operators if one.name == slow) > 0.25
+    assert gain_of(ranking, slow) > 1 / 6
     assert sum(one.share for one in ranking.operators) <= 1.001
+
+
+def gain_of(ranking: ModelRanking, name: str) -> float:
+    """The share of a step that kernels for all operators of one name can win."""
+    return sum(one.gain_share for one in ranking.operators if one.name == name)
 
 
 def ranked(network: str, slow: str) -> ModelRanking:
@@ -122,7 +128,7 @@ def ranked(network: str, slow: str) -> ModelRanking:
     """
     for _ in range(2):
         ranking = rank_program([sys.executable, str(BENCH), network, "--steps", "8"], steps=3)
-        if ranking.operators[0].name == slow and ranking.operators[0].bound > 1.2:
+        if ranking.operators[0].name == slow and gain_of(ranking, slow) > 1 / 6:
             return ranking
     return rank_program([sys.executable, str(BENCH), network, "--steps", "8"], steps=3)
 

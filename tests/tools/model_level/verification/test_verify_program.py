@@ -32,10 +32,21 @@ NETWORKS = [
                 ),
             ],
         )
-        for name, library in (("llama", "transformers"), ("torchvision", "torchvision"))
+        for name, library in (
+            ("llama", "transformers"),
+            ("qwen3_next", "transformers"),
+            ("torchvision", "torchvision"),
+        )
     ),
 ]
-CALLS = {"decoder": 5, "experts": 2, "resnet": 2, "llama": 5, "torchvision": 17}
+CALLS = {
+    "decoder": 5,
+    "experts": 2,
+    "resnet": 2,
+    "llama": 5,
+    "qwen3_next": 3,
+    "torchvision": 17,
+}
 """A step, of each network's planted function."""
 
 
