@@ -10,9 +10,10 @@ time, foretold from the times of others that share their values, is far from the
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .main_effects import FREE, Level, Values, effects_number, forecast, levels_of
@@ -29,6 +30,8 @@ LEAST_MEASURED = 3
 """One in so many is measured whatever is foretold."""
 FAR = 1.25
 """Who is foretold to take at least so many times the fastest's time is not measured."""
+AT_ONCE = 2
+"""Contestants under way: while one is on the device, another is planned or written down."""
 SEED = 1
 CALLS = (10, 30)
 """RaceTime calls of each rung; the last is that of all that follow."""
@@ -93,10 +96,9 @@ async def race(
         left = {regime: _going_on(course, regime, left[regime], rung) for regime in regimes}
         rung = 1
     while any(left.values()):
-        for name in names:
-            entered = [regime for regime in regimes if name in left[regime]]
-            if entered and name not in course.out:
-                await _measured(course, name, entered, measure, calls[min(rung, len(calls) - 1)])
+        entered = {name: [r for r in regimes if name in left[r]] for name in names}
+        due = {n: some for n, some in entered.items() if some and n not in course.out}
+        await _all_measured(course, due, measure, calls[min(rung, len(calls) - 1)])
         left = {regime: _going_on(course, regime, left[regime], rung) for regime in regimes}
         rung += 1
     return course
@@ -117,8 +119,7 @@ async def _first_rung(
     names = list(levels)
     random.Random(SEED).shuffle(names)
     first = max(math.ceil(len(names) / LEAST_MEASURED), effects_number(levels) + FREE)
-    for name in names[:first]:
-        await _measured(course, name, regimes, measure, calls)
+    await _all_measured(course, dict.fromkeys(names[:first], regimes), measure, calls)
     waiting = names[first:]
     while waiting:
         least = {regime: _least_ratios(course, regime, waiting, levels) for regime in regimes}
@@ -130,9 +131,9 @@ async def _first_rung(
             ratios = {n: min(least[regime][n] for regime in regimes) for n in waiting}
             course.foretold.update(ratios)
             return
-        for name in due[: max(1, len(names) // 20)]:
-            await _measured(course, name, near[name], measure, calls)
-            waiting.remove(name)
+        taken = due[: max(1, len(names) // 20)]
+        await _all_measured(course, {name: near[name] for name in taken}, measure, calls)
+        waiting = [name for name in waiting if name not in taken]
 
 
 def _least_ratios(
@@ -146,6 +147,25 @@ def _least_ratios(
         return dict.fromkeys(names, 0.0)
     best = min(times.values())
     return {name: found.least(name) / best for name in names}
+
+
+async def _all_measured(
+    course: Course, due: Mapping[str, Sequence[str]], measure: Measure, calls: int
+) -> None:
+    """Measures contestants in the regimes that are due, a few of them at once."""
+    waiting = iter(due.items())
+
+    async def some(waiting: Iterable[tuple[str, Sequence[str]]]) -> None:
+        for name, regimes in waiting:
+            await _measured(course, name, regimes, measure, calls)
+
+    tasks = [asyncio.ensure_future(some(waiting)) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _measured(

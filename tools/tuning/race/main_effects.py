@@ -1,13 +1,14 @@
 """Times of variants foretold from those of others that share their values: sums of main effects.
 
-Pure. Each value of each constant has one effect on the logarithm of the time. Where constants act
-on one another the sum fits badly; how badly is measured, and widens what a forecast may be off by.
+Pure. Each value of each constant has one effect on the time, or on its logarithm: what fits better.
+Where constants act on one another both fit badly; how badly is measured, and widens what a forecast
+may be off by.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,26 +66,54 @@ def forecast(
     Args:
         times: in µs, of some of the variants.
     """
-    logs = {name: math.log(us) for name, us in times.items() if us > 0}
-    free = len(logs) - effects_number({name: levels[name] for name in logs})
+    timed = {name: us for name, us in times.items() if us > 0}
+    free = len(timed) - effects_number({name: levels[name] for name in timed})
     if free < FREE:
         return None
-    mean = sum(logs.values()) / len(logs)
+    forms = [
+        _fitted({name: math.log(us) for name, us in timed.items()}, levels, math.exp),
+        _fitted(timed, levels, lambda us: us),
+    ]
+    found = [
+        _with_slack(form, timed, free) for form in forms if all(us > 0 for us in form.values())
+    ]
+    return min(found, key=lambda form: form.slack)
+
+
+def _fitted(
+    known: Mapping[str, float],
+    levels: Mapping[str, Sequence[Level]],
+    us_of: Callable[[float], float],
+) -> dict[str, float]:
+    """The time, in µs, of each variant whose values all have an effect that is known.
+
+    Args:
+        known: what effects add up to, of those that were timed.
+        us_of: the time that such a sum stands for.
+    """
+    mean = sum(known.values()) / len(known)
     with_level: dict[Level, list[str]] = {}
-    for name in logs:
+    for name in known:
         for level in levels[name]:
             with_level.setdefault(level, []).append(name)
     effects = dict.fromkeys(with_level, 0.0)
 
-    def fitted(name: str) -> float:
+    def summed(name: str) -> float:
         return mean + sum(effects[level] for level in levels[name])
 
     for _ in range(ROUNDS):
         for level, names in with_level.items():
-            effects[level] += sum(logs[name] - fitted(name) for name in names) / len(names)
-    errors = [logs[name] - fitted(name) for name in logs]
+            effects[level] += sum(known[name] - summed(name) for name in names) / len(names)
+    foretellable = (name for name in levels if all(level in effects for level in levels[name]))
+    return {name: us_of(summed(name)) for name in foretellable}
+
+
+def _with_slack(
+    fitted: Mapping[str, float], timed: Mapping[str, float], free: int
+) -> ForetoldTimes:
+    """The forecast of those that were not timed, and what those that were say that it is worth."""
+    errors = [math.log(us / fitted[name]) for name, us in timed.items()]
     spread = math.sqrt(sum(error**2 for error in errors) / free)
     off = max(SIGMAS * spread, *map(abs, errors))
-    known = {name: fitted(name) for name in levels if all(lv in effects for lv in levels[name])}
-    foretold = {name: math.exp(log) for name, log in known.items() if name not in logs}
+    foretold = {name: us for name, us in fitted.items() if name not in timed}
     return ForetoldTimes(foretold, math.exp(off))

@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import random
 
-from kernel_harness.tools.tuning.race.halving import CALLS, Course, RaceTime, race
+import pytest
+
+from kernel_harness.tools.tuning.race.halving import AT_ONCE, CALLS, Course, RaceTime, race
 
 
 def raced(
@@ -139,3 +141,27 @@ def test_a_value_that_always_fails_costs_no_one_else_the_race():
     failing = tuple(name for name, p in values.items() if p["C1"] == 4)
     course, _ = raced(truth, failing=failing, values=values)
     assert course.ranking("r")[0] == "(0, 5)" and course.out <= set(failing)
+
+
+def test_while_one_is_measured_the_next_is_made_ready_and_an_error_ends_both():
+    under_way: list[str] = []
+    most = 0
+    ended: list[str] = []
+
+    async def measure(name, regimes, calls):
+        nonlocal most
+        under_way.append(name)
+        most = max(most, len(under_way))
+        try:
+            if name == "v3":
+                raise RuntimeError("the judge is gone")
+            await asyncio.sleep(0.001 if name != "v2" else 60)
+        finally:
+            under_way.remove(name)
+            ended.append(name)
+        return {r: RaceTime(1.0, 1.0, 1.0) for r in regimes}
+
+    with pytest.raises(RuntimeError, match="the judge is gone"):
+        asyncio.run(race([f"v{n}" for n in range(9)], ["r"], measure))
+    assert most == AT_ONCE and not under_way
+    assert set(ended) == {"v0", "v1", "v2", "v3"}, "what waits is not begun"

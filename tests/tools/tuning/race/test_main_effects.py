@@ -31,6 +31,19 @@ def test_products_of_effects_are_foretold_exactly():
     assert found.slack == pytest.approx(1.0, abs=1e-3)
 
 
+def test_sums_of_effects_are_foretold_exactly_too():
+    """As of a kernel of which each constant slows another part."""
+    levels = levels_of(VALUES)
+    sums = {name: 2.0 + abs(math.log2(int(name.split("/")[0]) / 64)) for name in VALUES}
+    times = {name: us + 0.3 * int(name.split("/")[1]) for name, us in sums.items()}
+    left_out = ("64/8", "16/2")
+    found = forecast(levels, {name: us for name, us in times.items() if name not in left_out})
+    assert found is not None and set(found.us) == set(left_out)
+    for name, us in found.us.items():
+        assert us == pytest.approx(times[name], rel=1e-3)
+    assert found.slack == pytest.approx(1.0, abs=1e-3)
+
+
 def test_what_all_share_is_no_constant_and_an_absent_value_is_one():
     levels = levels_of({"a": {"X": 1, "Y": 2}, "b": {"X": 1}, "c": {"X": 1, "Y": 3}})
     assert levels == {"a": (("Y", "2"),), "b": (("Y", "None"),), "c": (("Y", "3"),)}
