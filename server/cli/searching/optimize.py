@@ -73,7 +73,7 @@ def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
     draft = folder.path / "lessons.md"
     draft.write_text(lesson_draft(harness.archive, definition), encoding="utf-8")
     if arguments.json:
-        return json.dumps(search_data(search.state))
+        return json.dumps({**search_data(search.state), "page": str(folder.page)})
     return "\n".join(
         [
             *search_lines(search.state, time.time()),
@@ -112,7 +112,8 @@ def _status(harness: Harness, name: str | None, *, as_json: bool) -> str:
     folder = SearchFolder(searches_dir(harness.settings) / state.began.search_id)
     running = folder.is_running()
     if as_json:
-        return json.dumps({**search_data(state), "running": running})
+        data = {**search_data(state), "running": running, "page": str(folder.page)}
+        return json.dumps(data)
     lines = search_lines(state, time.time() if running else state.last_at)
     if running:
         lines.append(f"It runs now. Page: {folder.page}")

@@ -58,20 +58,31 @@ def search_line(state: SearchState) -> str:
 
 
 def search_data(state: SearchState) -> dict[str, Any]:
-    """The search as plain data: what it was asked for, its rounds, the best, what it used."""
-    best, start = state.best, state.start
+    """The search as plain data: what it was asked for, its rounds, the best, what it used.
+
+    What a script asks for first is at the top: the best and the start with their times, and what
+    was used, beside the parts that these are from.
+    """
+    best, start, spent = state.best, state.start, state.spent
     return {
         "search_id": state.began.search_id,
+        "definition": state.options.definition,
         "agent": state.began.agent,
         "options": state.options.model_dump(mode="json", exclude_none=True),
         "active_seconds": state.active_seconds,
         "start": start.model_dump(mode="json") if start else None,
+        "start_candidate": (start.candidate or None) if start else None,
+        "start_us": start.start_us if start else None,
         "best": best.best if best else None,
         "best_us": best.best_us if best else None,
         "best_speedup": best.best_speedup if best else None,
         "best_floor_percent": best.best_floor_percent if best else None,
         "best_round": best.number if best else None,
-        "spent": state.spent.model_dump(mode="json"),
+        "rounds_ended": len(state.finished),
+        "evaluations": spent.count,
+        "device_seconds": spent.device_seconds,
+        "cost_usd": state.cost_usd,
+        "spent": spent.model_dump(mode="json"),
         "rounds": [ended.model_dump(mode="json") for ended in state.finished],
         "under_way": [round_.began.number for round_ in state.under_way],
         "lessons": state.lessons,

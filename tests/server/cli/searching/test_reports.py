@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_the_status_names_the_other_searches(data: Path, capsys: pytest.CaptureF
         "s20260101-000000-aaaaaa",
     ]
     assert others[1].endswith("claude: 1 round, best 5 us, not ended")
+
+
+def test_the_status_as_data_has_what_a_script_asks_for_at_the_top(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.run(["optimize", "status", "s20260102", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    asked = ("definition", "best", "best_us", "best_speedup", "start_us", "rounds_ended")
+    assert [told[name] for name in asked] == [DEFINITION, "a" * 12, 10 / 1.5, 1.5, 10.0, 1]
+    assert (told["evaluations"], told["device_seconds"], told["cost_usd"]) == (0, 0.0, None)
+    assert told["page"].endswith("searches/s20260102-000000-bbbbbb/index.html")
+    assert told["running"] is False and told["ended"] is None
 
 
 def test_a_comparison_is_by_what_is_asked_for_and_drawn(
