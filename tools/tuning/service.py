@@ -7,8 +7,9 @@ to be judged in the interpreter, too. Every evaluation on the way is a record an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -27,7 +28,7 @@ from ..workloads.regimes import Regime, sample_shapes
 from .compiling import compile_together
 from .pruning import pruned
 from .race.halving import Course, RaceTime
-from .race.races import NO_LIMIT_S, DeviceRace
+from .race.races import NO_LIMIT_S, DeviceRace, gaps_hide
 from .variants import Variant
 
 COMPILED_FIRST = 24
@@ -273,7 +274,13 @@ class _Tuning:
         async def ran(done: float, total: float, message: str) -> None:
             await self._progress(first + done, max(self._steps, first + done + 1), message)
 
-        race = DeviceRace(self._evaluations, self._base, regimes, ran)
+        sealed = await asyncio.to_thread(gaps_hide, self._earlier_records(entered))
+        if sealed:
+            self._notes.append(
+                "Gaps between a call's launches are longer than these: the race was timed on "
+                "sealed replays, which take longer."
+            )
+        race = DeviceRace(self._evaluations, self._base, regimes, ran, sealed)
         course = await race.run(entered)
         for name, evaluations in race.evaluations.items():
             result = self._results[name]
@@ -292,6 +299,14 @@ class _Tuning:
         if not self._base.input_family:  # who is the fastest on inputs that do not rank decides not
             dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
         return self._tuned(regimes=regimes, winners=winners, dispatch=dispatch, runs=race.runs)
+
+    def _earlier_records(self, entered: Sequence[Variant]) -> Iterator[Evaluation]:
+        """What is recorded of the programs, the one that they vary first."""
+        records = self._evaluations.records
+        for solution in (self._base.solution, *(variant.solution for variant in entered)):
+            for identity in records.of_content(solution.content_hash()):
+                with contextlib.suppress(HarnessError):  # one that no harness wrote
+                    yield records.get(identity)
 
     def _note_foretold(self, course: Course) -> None:
         """Leaves out the variants that were not run, and says why."""

@@ -360,3 +360,38 @@ async def test_a_long_table_keeps_to_the_budget(connect: Any, harness: ScriptedH
         )
     assert found["counts"]["compiled"] + found["counts"]["pruned"] == 256
     assert "Showing 40 of 256" in found["summary"] and len(found["summary"]) < 6_000
+
+
+async def test_where_the_hosts_gaps_hide_the_kernels_a_race_is_timed_on_sealed_replays(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    plans: list[Any] = []
+
+    def two_launches(plan: Any) -> dict[str, Any]:
+        """The candidate's own process sees the gap of 100 us between them, whatever varies."""
+        plans.append(plan)
+        found = on_gpu(plan)
+        gap = {"called_ns" if plan.sealed_clock else "cold_ns": [100_000] * 10}
+        timed = [
+            result.model_copy(update={"measurement": result.measurement.model_copy(update=gap)})
+            for result in found.get("workloads", ())
+        ]
+        return {**found, "workloads": timed} if timed else found
+
+    def raced() -> set[bool]:
+        return {
+            plan.sealed_clock for plan in plans if plan.checks.execute and plan.scope == "smoke"
+        }
+
+    gpu.verdict = two_launches
+    call: dict[str, Any] = {"workspace": "mine", "variants": GRID, "compare_to": "nothing"}
+    async with connect() as client:
+        await opened(client)
+        blind = await good(client, "evaluate_variants", **call)
+        assert raced() == {False} and "sealed replays" not in blind["summary"]
+        plans.clear()
+        await good(client, "evaluate_kernel", workspace="mine", compare_to="nothing")
+        seeing = await good(client, "evaluate_variants", **call)
+    assert raced() == {True} and "the race was timed on sealed replays" in seeing["summary"]
+    times = {winner["variant"]: winner["race_us"] for winner in seeing["winners"]}
+    assert set(times) == {"tile BLOCK=16", "tile BLOCK=64"} and max(times.values()) < 100

@@ -2,12 +2,15 @@
 
 Each run is an evaluation with its record: outputs are checked on one set of inputs, and the times
 are those that the candidate's own process tells. That is enough to tell variants of one program
-apart, and no more: who wins is judged like any candidate, and only that counts.
+apart, and no more: who wins is judged like any candidate, and only that counts. Where the host
+takes longer between a call's launches than these do, such times tell of the host alone; then runs
+are sealed, which takes longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...evaluation.plan import CHECKS, EvaluationRequest
@@ -20,6 +23,8 @@ from ..variants import Variant
 from .halving import Course, RaceTime, race
 
 NO_LIMIT_S = 86_400.0
+HIDDEN = 1.5
+"""So many times the sealed span takes a call whose gaps between launches hide what varies."""
 
 
 def race_checks(calls: int) -> Checks:
@@ -35,6 +40,7 @@ class DeviceRace:
     Args:
         request: of any of them; its solution, scope and baseline are replaced.
         regimes: each is run on its representative.
+        sealed: whether times are taken from replays instead of the candidate's own process.
 
     Attributes:
         evaluations: by variant, the records of its runs.
@@ -44,6 +50,7 @@ class DeviceRace:
     request: EvaluationRequest
     regimes: Sequence[Regime]
     progress: OnProgress = ignore_progress
+    sealed: bool = False
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
     runs: int = 0
 
@@ -71,13 +78,24 @@ class DeviceRace:
             checks=race_checks(calls),
             started_from=variant.started_from,
             plan=variant.plan,
-            sealed=False,
+            sealed=self.sealed,
         )
         self.runs += 1
         await self.progress(self.runs, 0, f"run {self.runs}: {variant.name}, {calls} calls")
         evaluated = await self.service.evaluate(request, NO_LIMIT_S)
         self.evaluations.setdefault(variant.name, []).append(evaluated.evaluation)
         return evaluated.evaluation
+
+
+def gaps_hide(records: Iterable[Evaluation]) -> bool:
+    """Whether gaps between launches hide a program's kernels, as sealed records of it tell."""
+    ratios = [
+        result.called_us / result.latency_us
+        for record in records
+        for result in record.workloads
+        if result.called_us and result.latency_us
+    ]
+    return bool(ratios) and statistics.median(ratios) >= HIDDEN
 
 
 def times_of(evaluation: Evaluation, regimes: Mapping[str, str]) -> dict[str, RaceTime] | None:
