@@ -56,6 +56,7 @@ def _module(model: str, name: str) -> str:
 
 TRANSFORMERS_ADAPTERS = (
     Adapter(_module("qwen3_moe", "Qwen3MoeExperts"), _experts, EXPERTS),
+    Adapter(_module("qwen3_next", "Qwen3NextExperts"), _experts, EXPERTS),
     Adapter(_module("mixtral", "MixtralExperts"), _experts, EXPERTS),
     Adapter(_module("llama", "LlamaRMSNorm"), _norm, RMS_NORM),
     Adapter(_module("mixtral", "MixtralRMSNorm"), _norm, RMS_NORM),

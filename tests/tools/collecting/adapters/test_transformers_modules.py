@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
 from kernel_harness.tools.collecting.adapters.replay import compared_calls
 from kernel_harness.tools.collecting.adapters.table import adapter_of
+from kernel_harness.tools.collecting.adapters.transformers_modules import TRANSFORMERS_ADAPTERS
 
 
 class Experts(torch.nn.Module):
@@ -55,7 +57,11 @@ def adapter(monkeypatch, model, name, kind):
     return found, getattr(sys.modules[path], name)
 
 
-EXPERTS = [("qwen3_moe", "Qwen3MoeExperts"), ("mixtral", "MixtralExperts")]
+EXPERTS = [
+    ("qwen3_moe", "Qwen3MoeExperts"),
+    ("qwen3_next", "Qwen3NextExperts"),
+    ("mixtral", "MixtralExperts"),
+]
 
 
 @torch.no_grad()
@@ -86,3 +92,32 @@ def test_norms(monkeypatch, model, name):
     with compared_calls(found) as calls:
         kind()(torch.randn(3, 8))
     torch.testing.assert_close(calls[0].expected, calls[0].got)
+
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "moe_intermediate_size": 16,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "vocab_size": 50,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+}
+
+
+@pytest.mark.long
+@torch.no_grad()
+@pytest.mark.parametrize("found", TRANSFORMERS_ADAPTERS, ids=lambda found: found.target)
+def test_references_give_what_transformers_gives(found):
+    transformers: Any = pytest.importorskip("transformers")
+    config = transformers.AutoConfig.for_model(found.target.split(".")[2], **SIZES)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with compared_calls(found) as calls:
+        model(torch.arange(12).reshape(2, 6))
+    assert calls
+    for call in calls:
+        torch.testing.assert_close(call.expected, call.got)
