@@ -31,6 +31,7 @@ from .cleanup import private_folder
 from .device import FAKE_TARGET, host_memory, isolation
 from .prewarmed import (
     CHECKED_AND_HELD_OUT,
+    MAX_PREWARMED,
     RECORDERS,
     RUNNERS,
     RUNNERS_OF_A_PAIR,
@@ -208,10 +209,11 @@ class JudgeContext:
         """Starts the processes of the next trial where it is likely to come without a pause.
 
         A trial that has taken its first process calls this, and waits for nothing: the driver makes
-        one context after another, for all of them it takes most of a trial.
+        one context after another, for all of them it takes most of a trial. Each keeps a processor
+        busy meanwhile; where there are few, the judge would wait for one while it times.
         """
         self._await_begun()
-        if self.without_pause:
+        if self.without_pause and len(os.sched_getaffinity(0)) > MAX_PREWARMED:
             kept = self._kept_runners
             self._begin_runners(2 * (RUNNERS - kept))
             # The zygote takes a while for each.

@@ -347,6 +347,13 @@ def test_where_trials_follow_one_another_the_next_ones_processes_start_during_th
     assert len(runners) == 9 and all(p.waited for p in (*zygote.spawned[1:], *runners[3:]))
 
 
+def test_where_there_are_few_processors_the_next_trial_waits_for_its_own(runners, processors):
+    processors(4)
+    context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
+    context.begin_next()
+    assert zygote.spawned == runners == []
+
+
 def test_only_what_still_makes_its_context_is_held_while_calls_are_replayed(runners, monkeypatch):
     sent: list[tuple[int, signal.Signals]] = []
     monkeypatch.setattr(module.os, "kill", lambda pid, number: sent.append((pid, number)))
