@@ -28,7 +28,7 @@ from .workloads.operators import REFERENCE, Operator
 from .workloads.regimes import sample_shapes
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
 from .workloads.templates.kinds import template_solution
-from .workloads.workspace import confined, name_plan
+from .workloads.workspace import WorkspaceStart, confined, name_plan
 
 if TYPE_CHECKING:
     from .tuning.service import TuningRequest
@@ -55,22 +55,6 @@ class NamedCandidate:
     started_from: str | None = None
     plan: str | None = None
     tune: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class WorkspaceStart:
-    """What a new workspace starts from.
-
-    Attributes:
-        solution: None for the template.
-        plan: id of the plan that it is to carry out; empty without one.
-        plan_notes: what the plan says, for whoever writes it.
-    """
-
-    solution: Solution | None
-    started_from: str
-    plan: str = ""
-    plan_notes: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,14 @@ def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: 
 
 def _dispatch(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ...tools.archive.search.dispatch.child import dispatching_child, records_of
-    from ...tools.workloads.workspace import create
+    from ...tools.workloads.workspace import WorkspaceStart, make_workspace
 
     operator = harness.dataset.operator(arguments.definition)
     found = records_of(harness.archive, operator.name, arguments.gpu, arguments.parents)
     child = dispatching_child(harness.archive, operator.definition, found)
     folder = harness.settings.workspaces_dir
-    workspace = create(folder, operator, arguments.name, child, found.best.candidate_id)
+    start = WorkspaceStart(child, found.best.candidate_id)
+    workspace = make_workspace(folder, operator, arguments.name, start)
     return "\n".join([*_said(found), f"Wrote {workspace.path}", *_next(found, workspace.name)])
 
 

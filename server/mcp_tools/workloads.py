@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...tools.workloads import listing, regimes
-from ...tools.workloads.workspace import create
+from ...tools.workloads.workspace import make_workspace
 from ..answers.models import EnvironmentAnswer, ShapesAnswer, WorkloadsAnswer
 from ..answers.workloads import (
     WorkspaceAnswer,
@@ -118,14 +118,11 @@ async def open_workspace(
     start = await in_thread(harness.lookup.workspace_start, operator, start_from, plan, template)
     folder = harness.settings.workspaces_dir
     workspace = await in_thread(
-        create,
+        make_workspace,
         folder,
         operator,
         name,
-        start.solution,
-        start.started_from,
-        start.plan,
-        start.plan_notes,
+        start,
         listing.starts_of(operator, harness.settings.skills_dirs),
     )
     if harness.settings.warm_ahead:

@@ -15,7 +15,7 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.regimes import sample_shapes
-from kernel_harness.tools.workloads.workspace import create
+from kernel_harness.tools.workloads.workspace import WorkspaceStart, make_workspace
 
 from .profiling.test_service import solution
 from .workloads.test_listing import operator
@@ -30,11 +30,8 @@ def lookup(tmp_path: Path) -> Lookup:
 
 
 def workspace(lookup: Lookup, name: str) -> Path:
-    return Path(
-        create(
-            lookup.settings.workspaces_dir, lookup.dataset.operator("double"), name, solution(), "p"
-        ).path
-    )
+    operator, start = lookup.dataset.operator("double"), WorkspaceStart(solution(), "p")
+    return Path(make_workspace(lookup.settings.workspaces_dir, operator, name, start).path)
 
 
 def test_compared_with_nothing_there_is_no_baseline(lookup):

@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
@@ -42,6 +43,25 @@ class Workspace(RecordModel):
     started_from: str
     notes: str
     plan: str = ""
+
+
+@dataclass(frozen=True)
+class WorkspaceStart:
+    """What a new workspace starts from.
+
+    Attributes:
+        solution: None for the template.
+        plan: id of the plan that it is to carry out; empty without one.
+        plan_notes: what the plan says, for whoever writes it.
+    """
+
+    solution: Solution | None
+    started_from: str
+    plan: str = ""
+    plan_notes: str = ""
+
+
+FROM_TEMPLATE = WorkspaceStart(None, "template")
 
 
 def confined(folder: Path, name_or_path: str) -> Path:
@@ -80,21 +100,17 @@ def _within(folder: Path, name_or_path: str) -> Path:
     return path
 
 
-def create(
+def make_workspace(
     folder: Path,
     operator: Operator,
     name: str | None,
-    start: Solution | None,
-    started_from: str,
-    plan: str = "",
-    plan_notes: str = "",
+    start: WorkspaceStart = FROM_TEMPLATE,
     starts: Starts | None = None,
 ) -> Workspace:
-    """Makes a workspace that begins with `start`, or with the template.
+    """Makes a workspace that begins with a solution, or with the template.
 
     Args:
-        plan: id of the plan that it is to carry out.
-        plan_notes: what the plan says; goes above the notes on the operator.
+        name: None: one is made up.
         starts: what else there is of the operator, for the notes.
 
     Raises:
@@ -113,14 +129,14 @@ def create(
             f"Workspace {chosen!r} exists already", where=str(path), remedy="Choose another name."
         )
     sources = (
-        {source.path: source.content for source in start.sources}
-        if start
+        {source.path: source.content for source in start.solution.sources}
+        if start.solution
         else {"kernel.py": plain_source(definition)}
     )
     if faults := tree_faults(list(sources)):
-        raise RequestError(f"{started_from!r} cannot be laid into a workspace: {faults[0]}")
-    manifest = _manifest(chosen, definition, start, started_from, plan)
-    notes = "\n\n".join(filter(None, [plan_notes, describe(operator), _start_notes(starts)]))
+        raise RequestError(f"{start.started_from!r} cannot be laid into a workspace: {faults[0]}")
+    manifest = _manifest(chosen, definition, start)
+    notes = "\n\n".join(filter(None, [start.plan_notes, describe(operator), _start_notes(starts)]))
     own = {FILE_NAME: tomli_w.dumps(manifest), "reference.py": definition.reference}
     files = own | {"NOTES.md": notes} | sources
     _lay_out(path, files)
@@ -131,9 +147,9 @@ def create(
         language=str(manifest["language"]),
         entry_point=str(manifest["entry_point"]),
         files=sorted(files),
-        started_from=started_from,
+        started_from=start.started_from,
         notes=notes,
-        plan=plan,
+        plan=start.plan,
     )
 
 
@@ -193,10 +209,9 @@ def _free_name(folder: Path, definition: str) -> str:
     return f"{stem}-{number}"
 
 
-def _manifest(
-    name: str, definition: Definition, start: Solution | None, started_from: str, plan: str
-) -> dict[str, object]:
-    spec = start.spec if start else None
+def _manifest(name: str, definition: Definition, start: WorkspaceStart) -> dict[str, object]:
+    solution = start.solution
+    spec = solution.spec if solution else None
     return {
         "name": name,
         "definition": definition.name,
@@ -206,11 +221,11 @@ def _manifest(
         "binding": (spec.binding.value if spec and spec.binding else ""),
         "target_hardware": list(spec.target_hardware) if spec else ["cuda"],
         "dependencies": list(spec.dependencies) if spec else [],
-        "description": f"Started from {started_from}.",
+        "description": f"Started from {start.started_from}.",
         "technique": [],
-        "also_sources": also_sources(start) if start else [],
-        "started_from": started_from,
-        "plan": plan,
+        "also_sources": also_sources(solution) if solution else [],
+        "started_from": start.started_from,
+        "plan": start.plan,
     }
 
 

@@ -9,7 +9,12 @@ from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution, Workload
 from kernel_harness.tools.workloads.operators import Operator
 from kernel_harness.tools.workloads.solution_folder import read_candidate_file, read_solution
-from kernel_harness.tools.workloads.workspace import confined, create, name_plan
+from kernel_harness.tools.workloads.workspace import (
+    WorkspaceStart,
+    confined,
+    make_workspace,
+    name_plan,
+)
 
 
 @pytest.fixture
@@ -53,20 +58,20 @@ def folder(tmp_path):
 
 
 def test_a_new_workspace_reads_back_as_a_candidate(folder, operator):
-    made = create(folder, operator, None, None, "template")
+    made = make_workspace(folder, operator, None)
     assert Path(made.path).parent == folder
     back = read_solution(confined(folder, made.path))
     assert back.definition == "double" and [s.path for s in back.sources] == ["kernel.py"]
     assert "def run(x, by, y)" in back.sources[0].content
     notes = Path(made.path, "NOTES.md").read_text()
     assert "`x` [m] float32" in notes and "`by` scalar" in notes and "`m >= 1`" in notes
-    second = create(folder, operator, None, None, "template")
+    second = make_workspace(folder, operator, None)
     assert second.path != made.path
 
 
 def test_a_workspace_begins_with_all_files_of_what_it_starts_from(folder, operator):
     start = solution("kernel.py", "parts/tile.py")
-    made = create(folder, operator, "mine", start, "one")
+    made = make_workspace(folder, operator, "mine", WorkspaceStart(start, "one"))
     assert read_solution(confined(folder, "mine")).content_hash() == start.content_hash()
     manifest = tomllib.loads(Path(made.path, "candidate.toml").read_text())
     assert manifest["entry_point"] == "kernel.py::run" and manifest["definition"] == "double"
@@ -76,15 +81,15 @@ def test_a_workspace_begins_with_all_files_of_what_it_starts_from(folder, operat
 def test_a_name_that_is_no_plain_word_is_refused(folder, operator, name):
     if name:
         with pytest.raises(RequestError, match="cannot name a workspace"):
-            create(folder, operator, name, None, "template")
+            make_workspace(folder, operator, name)
     else:
-        assert Path(create(folder, operator, name, None, "template").path).is_dir()
+        assert Path(make_workspace(folder, operator, name).path).is_dir()
 
 
 def test_a_name_is_given_once(folder, operator):
-    create(folder, operator, "mine", None, "template")
+    make_workspace(folder, operator, "mine")
     with pytest.raises(RequestError, match="exists already"):
-        create(folder, operator, "mine", None, "template")
+        make_workspace(folder, operator, "mine")
 
 
 def test_a_source_that_points_out_of_it_is_not_written(folder, operator, tmp_path):
@@ -93,26 +98,26 @@ def test_a_source_that_points_out_of_it_is_not_written(folder, operator, tmp_pat
     outside = honest.sources[0].model_copy(update={"path": "../../outside.py"})
     evil = honest.model_copy(update={"sources": [outside]})
     with pytest.raises(RequestError, match="must be relative"):
-        create(folder, operator, "evil", evil, "one")
+        make_workspace(folder, operator, "evil", WorkspaceStart(evil, "one"))
     assert not (tmp_path / "outside.py").exists()
 
 
 def test_sources_named_like_the_harness_own_files_stay_sources(folder, operator):
     start = solution("kernel.py", "reference.py", "README.md")
-    made = create(folder, operator, "mine", start, "one")
+    made = make_workspace(folder, operator, "mine", WorkspaceStart(start, "one"))
     back = read_solution(confined(folder, "mine"))
     assert back.content_hash() == start.content_hash()
     assert {"candidate.toml", "NOTES.md", "reference.py"} < set(made.files)
 
 
 def test_a_workspace_is_found_by_name_path_or_a_file_in_it(folder, operator):
-    made = create(folder, operator, "mine", None, "template")
+    made = make_workspace(folder, operator, "mine")
     for way in ("mine", " mine/ ", made.path, f"{made.path}/kernel.py", "mine/kernel.py"):
         assert confined(folder, way) == Path(made.path).resolve()
 
 
 def test_nothing_outside_the_folder_is_a_workspace(folder, operator, tmp_path):
-    create(folder, operator, "mine", None, "template")
+    make_workspace(folder, operator, "mine")
     (tmp_path / "elsewhere").mkdir()
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     for way in ("..", "../elsewhere", "/etc", ".", "", "link", str(tmp_path / "elsewhere")):
@@ -124,7 +129,7 @@ def test_nothing_outside_the_folder_is_a_workspace(folder, operator, tmp_path):
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_plan_is_named_in_a_workspace_and_nothing_else_changes(folder, operator, kept):
-    path = Path(create(folder, operator, "w", None, "template").path)
+    path = Path(make_workspace(folder, operator, "w").path)
     toml = path / "candidate.toml"
     if not kept:  # as workspaces of earlier versions are, with a comment of the agent's
         lines = [line for line in toml.read_text().splitlines() if not line.startswith("plan")]
@@ -137,7 +142,7 @@ def test_a_plan_is_named_in_a_workspace_and_nothing_else_changes(folder, operato
 
 
 def test_a_line_that_only_looks_like_the_plan_is_left_alone(folder, operator):
-    path = Path(create(folder, operator, "w", None, "template").path)
+    path = Path(make_workspace(folder, operator, "w").path)
     toml = path / "candidate.toml"
     text = toml.read_text().replace('plan = ""\n', "")
     toml.write_text(text.replace('description = "', 'description = """\nplan = 1\n""" # "'))
@@ -147,7 +152,12 @@ def test_a_line_that_only_looks_like_the_plan_is_left_alone(folder, operator):
 
 
 def test_the_plan_of_a_workspace_stands_above_its_notes(folder, operator):
-    made = create(folder, operator, "w", None, "template", "0123456789ab", "# Plan 0123456789ab")
+    made = make_workspace(
+        folder,
+        operator,
+        "w",
+        WorkspaceStart(None, "template", "0123456789ab", "# Plan 0123456789ab"),
+    )
     assert made.plan == "0123456789ab" and made.notes.startswith("# Plan 0123456789ab\n\n# double")
 
 
@@ -157,10 +167,10 @@ def test_nothing_is_written_through_a_link_that_lies_in_its_place(folder, operat
     folder.mkdir(exist_ok=True)
     (folder / "mine").symlink_to(tmp_path / "not-there")
     with pytest.raises(RequestError, match="cannot be made"):
-        create(folder, operator, "mine", None, "template")
+        make_workspace(folder, operator, "mine")
     assert not (tmp_path / "not-there").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".workspace-")]
-    made = Path(create(folder, operator, "other", None, "template").path)
+    made = Path(make_workspace(folder, operator, "other").path)
     target = outside / "candidate.toml"
     target.write_bytes((made / "candidate.toml").read_bytes())
     before = target.read_bytes()

@@ -18,7 +18,7 @@ from ...schema.evaluation import UNDECIDED, Evaluation, Scope, Status
 from ...schema.search.made_by import MadeBy
 from ...text import one_line
 from ...workloads.solution_folder import read_candidate_file, read_solution
-from ...workloads.workspace import create
+from ...workloads.workspace import make_workspace
 from ..clients.usage import Usage, last_words
 from ..processes.agent_process import AgentEnd, AgentRun
 from ..records.events import RoundBegan, RoundEnd, RoundEnded, StepEnded
@@ -101,15 +101,7 @@ class SearchRound:
         plan = began.plan or None
         name = TEMPLATE if plan else start_of(harness, options, began.parent)
         start = harness.lookup.workspace_start(operator, name, plan)
-        create(
-            self._folders.work,
-            operator,
-            MAIN,
-            start.solution,
-            start.started_from,
-            start.plan,
-            start.plan_notes,
-        )
+        make_workspace(self._folders.work, operator, MAIN, start)
         return read_solution(self._folders.work / MAIN)
 
     # --- agents -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from kernel_harness.server.cli import main as cli
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.settings import load_settings
-from kernel_harness.tools.workloads.workspace import create
+from kernel_harness.tools.workloads.workspace import make_workspace
 
 from ....tools.datasets.folders import DatasetFolder
 from ...scripted import DEFINITION
@@ -31,7 +31,7 @@ def test_export_writes_a_dataset_that_can_be_named_as_one(
 def test_pack_takes_a_workspace(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     harness = Harness.open(load_settings())
     operator = harness.dataset.operator(DEFINITION)
-    create(harness.settings.workspaces_dir, operator, "mine", None, "template")
+    make_workspace(harness.settings.workspaces_dir, operator, "mine")
     harness.archive.close()
     assert cli.run(["pack", "mine", "--out", "submission", "--author", "team"]) == 0
     assert capsys.readouterr().out.startswith("Packed mine for ")
