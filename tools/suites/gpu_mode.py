@@ -81,7 +81,7 @@ class GpuModeTask:
 
     @property
     def digest(self) -> str:
-        """Of its files."""
+        """SHA-256 of its files."""
         return digest_of(*(f"{name} {text}" for name, text in sorted(self.sources.items())))
 
 

@@ -34,7 +34,7 @@ Files = Callable[[RoundFacts], Mapping[str, str]]
 
 
 def no_files(facts: RoundFacts) -> Mapping[str, str]:
-    """None."""
+    """No file: such a client needs no configuration."""
     del facts
     return {}
 

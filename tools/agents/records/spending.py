@@ -35,7 +35,7 @@ class Spending(RecordModel):
     usage: Usage = Usage()
 
     def plus(self, other: Spending) -> Spending:
-        """The sum."""
+        """What both used together."""
         scopes = {*self.evaluations, *other.evaluations}
         return Spending(
             evaluations={
@@ -53,7 +53,7 @@ class Spending(RecordModel):
 
     @property
     def count(self) -> int:
-        """How many evaluations."""
+        """How many evaluations it was, of all scopes."""
         return sum(self.evaluations.values())
 
 

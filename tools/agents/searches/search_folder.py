@@ -59,7 +59,7 @@ class RoundFolder:
         return self.path / "command.json"
 
     def make(self) -> None:
-        """Makes them anew."""
+        """Makes the folders of the start anew, each open to their owner alone."""
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in (self.work, self.home, self.temporary):
             folder.mkdir(parents=True)
@@ -96,7 +96,7 @@ class SearchFolder:
         (self.path / "stop").touch()
 
     def stop_asked(self) -> bool:
-        """Whether somebody asked."""
+        """Whether somebody asked the search to end."""
         return (self.path / "stop").exists()
 
     def is_running(self) -> bool:

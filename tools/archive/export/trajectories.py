@@ -99,7 +99,7 @@ class WorkloadOutcome(_Line):
 
 
 class Outcome(_Line):
-    """What was found."""
+    """What the evaluation of a step found."""
 
     status: str
     stage: str

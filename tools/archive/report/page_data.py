@@ -53,7 +53,7 @@ class Tally:
     outcomes: Mapping[str, int]
 
     def count(self, *names: str) -> int:
-        """Candidates of these outcomes."""
+        """How many candidates had one of these outcomes."""
         return sum(self.outcomes.get(name, 0) for name in names)
 
 

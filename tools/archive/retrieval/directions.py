@@ -97,7 +97,7 @@ class Outcomes:
 
     @property
     def tried(self) -> int:
-        """Candidates that introduced it."""
+        """How many candidates introduced it."""
         return sum(count for count, _ in self.outcomes.values())
 
 

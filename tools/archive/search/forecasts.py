@@ -57,7 +57,7 @@ class Forecast:
 
     @property
     def decided(self) -> bool:
-        """Whether it counts."""
+        """Whether a trial bore the forecast out or did not."""
         return self.status not in (ForecastStatus.OPEN, ForecastStatus.UNCLEAR)
 
     @property

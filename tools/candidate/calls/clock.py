@@ -85,7 +85,7 @@ class NoClock:
         return CallTiming(host_ns=end - begin, interpreted=log.message())
 
     def buffers(self) -> list[int]:
-        """None."""
+        """No address: a clock without a device keeps no memory there."""
         return []
 
     def end_recording(self) -> None:
@@ -96,5 +96,5 @@ class NoClock:
         return {}
 
     def kernels(self) -> list[str]:
-        """None."""
+        """No name: nothing is launched without a device."""
         return []

@@ -49,7 +49,7 @@ def clone(value: torch.Tensor) -> torch.Tensor:
 
 
 def zero(target: torch.Tensor) -> None:
-    """Fills with zeros."""
+    """Fills a tensor with zeros, whatever modes of torch are on."""
     _without_modes(_zero, target)
 
 

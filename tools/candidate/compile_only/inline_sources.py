@@ -63,7 +63,7 @@ class _Uncalled:
     """Stands for a compiled kernel or module: every function of it does nothing."""
 
     def __call__(self, *arguments: Any, **options: Any) -> None:
-        """Nothing."""
+        """Does nothing, whatever it is called with."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -144,7 +144,7 @@ class FakeStream(_NoContext):
         """Nothing is left to wait for."""
 
     def query(self) -> bool:
-        """All work is done."""
+        """Whether all work is done: always."""
         return True
 
 
@@ -155,7 +155,7 @@ class FakeEvent:
         pass
 
     def record(self, stream: Any = None) -> None:
-        """It has happened."""
+        """Does nothing: the event has happened."""
 
     def wait(self, stream: Any = None) -> None:
         """Nothing is left to wait for."""
@@ -164,7 +164,7 @@ class FakeEvent:
         """Nothing is left to wait for."""
 
     def query(self) -> bool:
-        """It has happened."""
+        """Whether it has happened: always."""
         return True
 
     def elapsed_time(self, event: Any) -> float:

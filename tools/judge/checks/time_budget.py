@@ -129,5 +129,5 @@ class StageTimes:
             self.add(stage, time.monotonic() - began)
 
     def add(self, stage: str, seconds: float) -> None:
-        """Adds to a stage."""
+        """Adds seconds to those of a stage."""
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 4)

@@ -142,7 +142,7 @@ class RegionTracker:
         sys.setprofile(self._event)
 
     def stop(self) -> None:
-        """Notes nothing more."""
+        """Ends the noting, and every region that is still open."""
         sys.setprofile(None)
         while self._open:
             self._open.pop()[2]()
