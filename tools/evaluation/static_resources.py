@@ -80,7 +80,7 @@ def _width(modifiers: Iterable[str]) -> int:
     return next((widths[m] for m in modifiers if m in widths), 32)
 
 
-def static_kernel(kernel: CompiledKernel) -> StaticKernel:
+def explained_kernel(kernel: CompiledKernel) -> StaticKernel:
     """Adds occupancy, instruction classes and notes to one compiled kernel."""
     return explained(
         StaticKernel(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.evaluation.static_resources import (
     classify_opcodes,
     explained_check,
-    static_kernel,
+    explained_kernel,
 )
 from kernel_harness.tools.messages.candidate import CompiledKernel
 from kernel_harness.tools.schema.evaluation import StaticCheck, StaticKernel
@@ -50,16 +50,16 @@ def test_bulk_copies_local_traffic_and_async_copies_have_their_classes():
 def test_copies_that_pass_registers_by_count_as_wide_loads():
     opcodes = {"LDGSTS.E.BYPASS.128": 27, "LDG.E.CONSTANT": 12, "FFMA": 3}
     assert classify_opcodes(opcodes)["async_copy_128"] == 27
-    assert not any("narrower" in note for note in static_kernel(kernel(opcodes=opcodes)).notes)
+    assert not any("narrower" in note for note in explained_kernel(kernel(opcodes=opcodes)).notes)
     few = {"UTMALDG.2D": 2, "LDG.E": 9}
-    assert not any("narrower" in note for note in static_kernel(kernel(opcodes=few)).notes)
+    assert not any("narrower" in note for note in explained_kernel(kernel(opcodes=few)).notes)
 
 
 def test_without_a_block_size_the_note_says_what_registers_and_shared_memory_allow():
-    got = static_kernel(kernel(threads=None, registers=128, shared_bytes=80_000))
+    got = explained_kernel(kernel(threads=None, registers=128, shared_bytes=80_000))
     assert got.occupancy is None
     assert "registers allow 16 of 64 warps, static shared memory 2 blocks" in got.notes[0]
-    alone = static_kernel(kernel(threads=None, registers=40, shared_bytes=0))
+    alone = explained_kernel(kernel(threads=None, registers=40, shared_bytes=0))
     assert alone.notes[0].endswith("registers allow 48 of 64 warps.")
 
 
@@ -70,19 +70,19 @@ def test_every_instruction_is_counted_once_in_the_total(opcodes):
 
 
 def test_occupancy_and_its_limit_are_those_of_the_target():
-    assert static_kernel(kernel()).occupancy == 0.25
-    assert static_kernel(kernel()).occupancy_limit == "registers"
-    assert static_kernel(kernel(registers=32)).occupancy_limit == "shared_memory"
+    assert explained_kernel(kernel()).occupancy == 0.25
+    assert explained_kernel(kernel()).occupancy_limit == "registers"
+    assert explained_kernel(kernel(registers=32)).occupancy_limit == "shared_memory"
 
 
 def test_a_block_that_cannot_fit_is_said_in_words():
-    got = static_kernel(kernel(shared_bytes=200_000, target="sm_80"))
+    got = explained_kernel(kernel(shared_bytes=200_000, target="sm_80"))
     assert got.occupancy == 0
     assert "does not fit" in got.notes[0]
 
 
 def test_spills_narrow_loads_and_missing_tensor_cores_are_noted():
-    got = static_kernel(kernel(spill_bytes=96, opcodes={"LDG.E": 8, "FFMA": 200, "STL": 4}))
+    got = explained_kernel(kernel(spill_bytes=96, opcodes={"LDG.E": 8, "FFMA": 200, "STL": 4}))
     text = " ".join(got.notes)
     assert "96 bytes" in text
     assert "8 of 8 global loads" in text
@@ -91,14 +91,14 @@ def test_spills_narrow_loads_and_missing_tensor_cores_are_noted():
 
 def test_old_tensor_instructions_are_noted_on_targets_that_have_better_ones():
     opcodes = {"HMMA.16816.F32": 8}
-    assert "wgmma" in " ".join(static_kernel(kernel(opcodes=opcodes)).notes)
-    blackwell = static_kernel(kernel(opcodes=opcodes, target="sm_100a"))
+    assert "wgmma" in " ".join(explained_kernel(kernel(opcodes=opcodes)).notes)
+    blackwell = explained_kernel(kernel(opcodes=opcodes, target="sm_100a"))
     assert "tcgen05" in " ".join(blackwell.notes)
-    assert static_kernel(kernel(opcodes=GEMM)).notes == []
+    assert explained_kernel(kernel(opcodes=GEMM)).notes == []
 
 
 def test_an_unknown_target_keeps_the_kernel_without_occupancy():
-    got = static_kernel(kernel(target="sm_999"))
+    got = explained_kernel(kernel(target="sm_999"))
     assert got.occupancy is None
     assert "not in the table" in got.notes[0]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ...errors import RequestError, unknown_name
-from ...evaluation.static_resources import static_kernel
+from ...evaluation.static_resources import explained_kernel
 from ...messages.candidate import CompiledKernel
 from ...messages.profiler import CompiledModule
 from ...schema.evaluation import StaticKernel
@@ -73,7 +73,7 @@ def kernels_of(
     found: list[KernelCode] = []
     for one in compiled:
         symbol, module = texts.get(one.binary or one.name, ("", None))
-        shown = static_kernel(one)
+        shown = explained_kernel(one)
         if module is None:
             found.append(KernelCode(shown))
         else:
