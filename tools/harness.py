@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 from .devices.environment import environment_report
-from .devices.gpus import chosen_devices, pool_called
+from .devices.gpus import chosen_devices, device_pools, pool_called
 from .devices.targets import targets_named
 from .errors import HarnessError, RequestError
 from .progress import OnProgress, ignore_progress
@@ -304,7 +304,6 @@ class Harness:
         Args:
             more_problems: of the dataset, told before those that are known.
         """
-        from .distributed.device_queue import state_words
         from .schema.evaluation import Isolation
 
         ready = next(filter(None, map(self.pool.ready, self.devices)), None)
@@ -312,14 +311,23 @@ class Harness:
         known = (str(problem) for problem in self.dataset.problems)
         problems = [*more_problems, *(words for words in known if words not in more_problems)]
         report = environment_report(self.settings, isolation, problems)
-        if words := state_words(self.pool.queue_state(self.devices)):
-            report.notes.insert(0, words)
+        report.notes[:0] = self._queue_notes()
         if self.keys.public() is None:
             report.notes.append(
                 f"Records are not signed, and so rank nowhere: {self.keys.problem}. Correct that, "
                 "or set KERNEL_HARNESS_SIGNING_KEY to a file that can be written."
             )
         return report
+
+    def _queue_notes(self) -> list[str]:
+        """How full the devices are, of each model where there are several."""
+        from .distributed.device_queue import state_words
+
+        pools = device_pools(self.settings)
+        if len(pools) < 2:
+            pools = {"": self.devices}
+        said = {model: state_words(self.pool.queue_state(pools[model])) for model in pools}
+        return [f"{model}: {words}" if model else words for model, words in said.items() if words]
 
     async def operator_problems(
         self, definition: str, progress: OnProgress = ignore_progress

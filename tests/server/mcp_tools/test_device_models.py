@@ -95,6 +95,27 @@ async def test_models_judge_side_by_side_and_clients_of_one_share_its_gpus(
     assert {found[1], found[2]} == {f"made up {number}: {H200}" for number in (1, 2)}
 
 
+@pytest.mark.process
+async def test_it_is_told_of_each_model_how_full_its_gpus_are(settings: Settings) -> None:
+    harness = server(settings)
+    notes: list[str] = []
+
+    async def look(progress: float, total: float | None, message: str | None) -> None:
+        if not notes and message == "built":
+            notes.extend(harness.check_environment().notes)
+
+    asked = {"solution": solution("slow"), "device": "A100"}
+    try:
+        async with Client(build_app(harness=harness)) as client:
+            await client.call_tool("evaluate_kernel", asked, progress_callback=look)
+    finally:
+        await harness.aclose()
+    (busy,) = [note for note in notes if note.startswith(f"{A100}: ")]
+    (idle,) = [note for note in notes if note.startswith(f"{H200}: ")]
+    assert "in use by this server: 1 of 1; nobody waiting" in busy
+    assert "in use by this server: 0 of 2" in idle
+
+
 async def test_a_model_that_is_not_there_is_refused_with_those_that_are(settings: Settings) -> None:
     async with Client(build_app(harness=server(settings))) as client:
         for tool, rest in (("evaluate_kernel", {}), ("profile_ncu", {}), ("profile_timeline", {})):
