@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import operator
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -152,8 +151,14 @@ def _getter(said: str, places: Sequence[str] | None) -> Callable[[Any], Any]:
             f"No parameter is named {name!r}: there are {', '.join(places)}",
             remedy="Say for each input which parameter it is, as 'x' or 'self.weight'.",
         )
-    taken = operator.itemgetter(name if places is None else places.index(name))
-    if not path:
-        return taken
-    attribute = operator.attrgetter(path)
-    return lambda given: attribute(taken(given))
+    # Written out, for torch does not trace what `operator` has for this.
+    key = name if places is None else places.index(name)
+    attributes = path.split(".") if path else []
+
+    def taken(given: Any) -> Any:
+        found = given[key]
+        for attribute in attributes:
+            found = getattr(found, attribute)
+        return found
+
+    return taken

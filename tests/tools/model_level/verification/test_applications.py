@@ -79,6 +79,11 @@ def test_constants_decide_and_none_comes_back_where_it_was(parts, write_folder):
         sums, nothing, differences = one(x, cached=None)
         assert torch.equal(sums, x + one.weight) and torch.equal(differences, x - one.weight)
         assert nothing is None and not parts.calls
+        torch.compiler.reset()  # versions of one function are counted over all tests
+        compiled: Any = torch.compile(
+            lambda x: one(x, cached=None)[2] * 2, fullgraph=True, backend="aot_eager"
+        )
+        assert torch.equal(compiled(x), (x - one.weight) * 2) and not parts.calls
         for module, words in (
             (other, {"cached": None}),
             (one, {"cached": None, "wide": True}),
