@@ -340,6 +340,7 @@ class Harness:
         """
         from .evaluation.plan import work_estimate
         from .messages.judge import CheckOperator, OperatorChecked
+        from .workloads.dataset_problem import code_problems
 
         operator = self.dataset.operator(definition)
         uuids = [w.uuid for w in operator.workloads]
@@ -352,7 +353,7 @@ class Harness:
         )
         answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
         own = [str(problem) for problem in self.dataset.problems if problem.is_of(operator)]
-        return [*answer.problems, *own]
+        return [*answer.problems, *code_problems(operator), *own]
 
     async def calibrate(self, progress: OnProgress = ignore_progress) -> list[Path]:
         """Measures the device's rates and its noise; returns the files written. Takes minutes.

@@ -312,7 +312,7 @@ def test_oracle_agrees_with_the_reference_in_every_family(folder: Path) -> None:
     for family in judged.families:
         inputs = judged.make_inputs(case, SEED, family, CPU)
         expected, trusted = judged.oracle(case, inputs), judged.trusted(case, inputs)
-        reference = judged._run_reference(case, inputs)
+        reference = judged.reference_outputs(case, inputs)
         for name in judged.definition.outputs:
             values = (reference[name], expected[name], trusted[name])
             assert is_right(judged, inputs, name, *values), (family, name, "reference")

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import json
+import re
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import HarnessError
 from ..schema.constraints import names_in
 from ..schema.flashinfer_trace import (
     Definition,
     SafetensorsInput,
+    Solution,
     Trace,
     Workload,
 )
+from ..text import python_tree
 from .operators import Operator
 from .policy import Policy, sampled_outputs
+
+CALLED = {
+    "oracle.py": ("oracle", "trusted", "oracle_and_trusted", "probabilities"),
+    "inputs.py": ("generate", "held_out", "rewrite"),
+    "compare.py": ("compare", "compare_all"),
+    "cost.py": ("cost",),
+}
+"""Functions of an operator's files that are called, by file; any other is the file's own."""
+ALIKE = 0.75
+"""Of two names, from which one is taken for a misspelling of the other."""
 
 
 @dataclass(frozen=True)
@@ -120,3 +136,57 @@ def with_reference(definition: bytes, source: str) -> bytes:
     if not isinstance(fields, dict) or "reference" in fields:
         return definition
     return json.dumps({**fields, "reference": source}).encode()
+
+
+def code_problems(operator: Operator) -> list[str]:
+    """What no call would show of an operator's own files and of the solutions beside it.
+
+    A function whose name is misspelt is not called, and the definition's code stands for it.
+    """
+    folder = operator.folder
+    problems = []
+    for file, called in CALLED.items() if folder else ():
+        path = Path(folder or "", file)
+        names = _functions(path.read_text("utf-8")) if path.is_file() else set(called)
+        if not names & set(called):
+            listed = " or ".join(called)
+            problems.append(f"{path}: it defines no {listed}, so that nothing of it is called")
+        for name in sorted(names - set(called)):
+            meant = difflib.get_close_matches(name, called, n=1, cutoff=ALIKE)
+            if meant and meant[0] not in names:
+                problems.append(f"{path}: nothing calls {name}(): is {meant[0]}() meant?")
+    try:
+        others = operator.peers() | operator.solutions()
+    except HarnessError as error:  # one of them cannot be read
+        return [*problems, str(error)]
+    return problems + [said for one in others.values() if (said := entry_problem(one)) is not None]
+
+
+def _functions(source: str) -> set[str]:
+    """Names of the functions that a source defines; none of one that is no Python."""
+    try:
+        body = python_tree(source).body
+    except SyntaxError:  # whoever calls it says so
+        return set()
+    return {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def entry_problem(solution: Solution) -> str | None:
+    """Why nothing can be called of a solution, in a sentence; None where its entry point is there.
+
+    What Python code imports or sets anywhere counts, and so does any word of another language.
+    """
+    file, function = solution.spec.entry_point.split("::")
+    source = next(s.content for s in solution.sources if s.path == file)
+    if not file.endswith(".py"):
+        there = any(re.search(rf"\b{re.escape(function)}\b", s.content) for s in solution.sources)
+    else:
+        try:
+            tree = python_tree(source)
+        except SyntaxError as error:
+            return f"{solution.name}: {file}, line {error.lineno}, is no Python: {error.msg}"
+        names = {getattr(node, "name", None) for node in ast.walk(tree)}
+        names |= {getattr(node, "asname", None) for node in ast.walk(tree)}
+        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        there = function in names or "*" in names
+    return None if there else f"{solution.name}: {file} has no {function}, its entry point"

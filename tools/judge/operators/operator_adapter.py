@@ -200,14 +200,14 @@ class OperatorAdapter:
             return exact, self._declared(usual)
         if hasattr(self._oracle, "oracle") or hasattr(self._oracle, "trusted"):
             return self.oracle(case, inputs), self.trusted(case, inputs)
-        outputs = self._run_reference(case, inputs)
+        outputs = self.reference_outputs(case, inputs)
         return self._widened(case, inputs, outputs), self._declared(outputs)
 
     def oracle(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
         """The expected outputs, in a higher precision than the declared one where possible."""
         if (own := getattr(self._oracle, "oracle", None)) is not None:
             return self._own_outputs(case, own, inputs)[0]
-        return self._widened(case, inputs, self._run_reference(case, inputs))
+        return self._widened(case, inputs, self.reference_outputs(case, inputs))
 
     def _widened(self, case: Case, inputs: Mapping[str, Value], exact: Outputs) -> Outputs:
         """The reference's outputs on inputs in float32, those where it computes the same there."""
@@ -215,7 +215,7 @@ class OperatorAdapter:
         if wide is None:
             return exact
         try:
-            raised = self._run_reference(case, wide)
+            raised = self.reference_outputs(case, wide)
         # Not every reference takes wider inputs.
         except Exception:
             return exact
@@ -230,7 +230,7 @@ class OperatorAdapter:
         """The outputs of a trusted implementation in the declared precision."""
         if (own := getattr(self._oracle, "trusted", None)) is not None:
             return self._declared(self._own_outputs(case, own, inputs)[0])
-        return self._declared(self._run_reference(case, inputs))
+        return self._declared(self.reference_outputs(case, inputs))
 
     def _declared(self, outputs: Outputs) -> Outputs:
         return {
@@ -339,7 +339,8 @@ class OperatorAdapter:
             return fault
         return None
 
-    def _run_reference(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
+    def reference_outputs(self, case: Case, inputs: Mapping[str, Value]) -> Outputs:
+        """The outputs of the definition's own code."""
         counted = self._cost is None and case.uuid not in self._flops
         axes, shown = self.definition.axis_values(case.axes), not case.held_out
         outputs, flops = self._reference.outputs(inputs, axes, shown=shown, counted=counted)

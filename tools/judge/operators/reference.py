@@ -25,6 +25,7 @@ import torch
 
 from ...errors import DatasetError, HarnessError, InfrastructureError
 from ...schema.flashinfer_trace import Definition
+from ...text import counted
 from ...workloads.policy import Nonfinite
 from ..numerics.packed import unpacked
 from .folder_code import StoppedError, bounded
@@ -219,9 +220,13 @@ def named_outputs(
     names = list(definition.outputs)
     values = list(result) if isinstance(result, tuple | list) else [result]
     if isinstance(result, dict):
-        values = [result[name] for name in names if name in result]
+        if lacks := [repr(name) for name in names if name not in result]:
+            others = ", ".join(repr(name) for name in result if name not in names) or "nothing else"
+            raise _not_as_defined(f"gave no {', '.join(lacks)}, but {others}", where)
+        values = [result[name] for name in names]
     if len(values) != len(names):
-        raise _not_as_defined(f"returned {len(values)} values for {len(names)} outputs", where)
+        given, due = counted(len(values), "value"), counted(len(names), "output")
+        raise _not_as_defined(f"returned {given} for {due}", where)
     outputs: dict[str, torch.Tensor] = {}
     shapes = definition.output_shapes(axes)
     for name, value in zip(names, values, strict=True):

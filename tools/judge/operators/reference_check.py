@@ -67,6 +67,8 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
             message.limit_s,
         )
         cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]
+        if own := own_code_problems(operator, cases[:1], device):
+            return own
         constant = check_reference(operator, cases, device, {})
     except HarnessError as error:
         return [str(error)[:1_000]]
@@ -77,6 +79,25 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
         "would pass for it"
         for name in constant
     ]
+
+
+def own_code_problems(
+    operator: OperatorAdapter, cases: Sequence[Case], device: torch.device
+) -> list[str]:
+    """What fails of the definition's code and of what stands for it, in sentences.
+
+    A trial calls one or the other: the definition's code is what `compare_to='reference'` times,
+    and an operator with an oracle of its own is judged without it.
+    """
+    problems: list[str] = []
+    for case in cases:
+        inputs = operator.make_inputs(case, fresh_seed(), operator.families[0], device)
+        for outputs in (operator.reference_outputs, operator.expected_outputs):
+            try:
+                outputs(case, inputs)
+            except DatasetError as error:
+                problems.append(str(error)[:1_000])
+    return list(dict.fromkeys(problems))
 
 
 def _has_outputs(operator: OperatorAdapter, case: Case) -> bool:

@@ -126,7 +126,7 @@ def test_an_oracle_py_that_gives_both_outputs_together_is_asked_once(folder):
     ):
         assert all(torch.equal(outputs[name], alone[name]) for name in ("y", "row"))
     (folder / "oracle.py").write_text(source + PAIR.replace("WHAT", "both[0], {}"))
-    with pytest.raises(DatasetError, match="0 values for 2 outputs") as caught:
+    with pytest.raises(DatasetError, match="gave no .y., .row., but nothing else") as caught:
         OperatorAdapter(read_definition(folder), folder).expected_outputs(CASE, inputs)
     assert "oracle_and_trusted()" in caught.value.where
 

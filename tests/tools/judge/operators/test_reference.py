@@ -35,9 +35,9 @@ def run(source: str, *, shown: bool = True, generic: bool = True, **changes):
     [
         ("    return x[99]", "IndexError", "line 2"),
         ("    return None", "Error", ""),
-        ("    return x, x", "2 values for 1 outputs", ""),
+        ("    return x, x", "2 values for 1 output", ""),
         ("    return x[:1]", r"the shape \[1, 8\], not \[2, 8\]", ""),
-        ("    return {'z': x}", "0 values for 1 outputs", ""),
+        ("    return {'z': x}", "gave no 'y', but 'z'", ""),
         ("    return (x + 0j)", "no plain numbers .*complex", ""),
         ("    return x.to_sparse()", "no plain numbers .*sparse", ""),
         ("    return x.to('meta')", "no plain numbers .*meta", ""),

@@ -198,3 +198,44 @@ def test_a_comparison_of_all_outputs_says_whether_a_reference_is_random(tmp_path
         return
     with pytest.raises(DatasetError, match="random"):
         require_repeatable(operator, Case("w", {"m": 32}), CPU)
+
+
+WORKING = "def oracle(x, s):\n    return {'y': x * s}\n\n\n"
+ORACLES = {
+    "a reference that fails beside an oracle": (
+        "return x @ x",
+        WORKING + "def trusted(x, s):\n    return {'y': x * s}\n",
+        ["The reference failed with RuntimeError"],
+    ),
+    "an output under another name": (
+        "return x * s",
+        "def oracle(x, s):\n    return {'out': x * s}\n\n\ntrusted = oracle\n",
+        ["gave no 'y', but 'out'", "oracle.py"],
+    ),
+    "a trusted implementation that fails": (
+        "return x * s",
+        WORKING + "def trusted(x, s):\n    return {'y': x[99]}\n",
+        ["oracle.py", "IndexError"],
+    ),
+    "nothing": ("return x * s", WORKING + "def trusted(x, s):\n    return {'y': x * s}\n", []),
+}
+
+
+@pytest.mark.parametrize("kind", ORACLES)
+def test_both_the_reference_and_what_stands_for_it_are_tried(tmp_path, kind):
+    body, oracle, words = ORACLES[kind]
+    (tmp_path / "oracle.py").write_text(oracle)
+    definition = generic_definition(reference=f"{HEAD}    {body}\n").model_dump(mode="json")
+    inputs = {"x": {"type": "random"}, "s": {"type": "scalar", "value": 2.0}}
+    problems = problems_of(
+        CheckOperator(
+            request_id="r",
+            definition=definition,
+            operator_dir=str(tmp_path),
+            workloads=[{"uuid": "w", "axes": {"m": 4}, "inputs": inputs}],
+            limit_s=9,
+        ),
+        CPU,
+    )
+    assert len(problems) == bool(words), problems
+    assert all(word in problems[0] for word in words), problems
