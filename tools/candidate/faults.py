@@ -48,9 +48,10 @@ _NO_TOOLKIT = ("CUDA_HOME environment variable is not set", "Failed to find C co
 _PACKAGES = frozenset(
     "apex causal_conv1d cuda cupy cutlass deep_gemm fla flash_attn flashinfer flash_mla helion "
     "jax mamba_ssm nvmath numba pycuda quack sageattention sgl_kernel sglang tilelang "
-    "torchao transformer_engine tvm tvm_ffi vllm warp xformers".split()
+    "torchao transformer_engine triton.language.extra.tlx tvm tvm_ffi vllm warp xformers".split()
 )
-"""Packages that kernels are written with and that a machine may lack; other names may be slips."""
+"""Packages that kernels are written with and that a machine may lack, and a part of Triton that
+only a fork has; other names may be slips."""
 _ERROR_LINE = re.compile(
     r"\b(?:fatal )?error\b|undefined reference|undefined symbol", re.IGNORECASE
 )
@@ -155,13 +156,17 @@ def _machines(error: BaseException) -> tuple[str, str] | None:
     name, words = type(error).__name__, str(error)
     if "'CudaDriver' object has no attribute" in words:
         return "interpreter_limit", f"it needs Triton's driver, as Gluon does: {words}"
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _PACKAGES:
+    if isinstance(error, ModuleNotFoundError) and _may_be_lacking(error.name or ""):
         return "missing_package", f"the Python package {error.name} is not installed"
     if any(lacking in words for lacking in _NEEDS_GPU) or _CUDA_LIBRARY.search(words):
         return "needs_gpu", f"it needs a GPU: {name}: {words}"
     if any(lacking in words for lacking in _NO_TOOLKIT):
         return "toolchain", f"{name}: {words}"
     return None
+
+
+def _may_be_lacking(module: str) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in _PACKAGES)
 
 
 def _in_torchs_cuda(error: BaseException) -> str | None:

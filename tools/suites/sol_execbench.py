@@ -13,7 +13,7 @@ cannot be imported is listed with its reason. Nothing of the suite is part of th
 | tolerance of a workload                     | policy.toml, `[workload_tolerance.<uuid>]`       |
 | allow_negative_inf; no other infinity, NaN  | `nonfinite`; zeros never pass for other values   |
 | the reference, as the baseline              | peers/reference                                  |
-| solution, languages                         | candidates/<name>, with the first language       |
+| solution, languages, pip_packages           | candidates/<name>: first language, dependencies  |
 | compile_options                             | compile_flags.toml among the sources             |
 | REWARD_HACK                                 | INTEGRITY_VIOLATION; threads and clocks, too     |
 """
@@ -378,13 +378,13 @@ def as_solution(given: Mapping[str, Any]) -> Solution:
         ValueError: when it has none of the suite's languages, or is no solution.
     """
     spec = dict(given["spec"])
-    named = spec.pop("languages", None) or [spec.get("language")]
-    languages = [language for language in named if language in LANGUAGES]
+    said = spec.pop("languages", None) or [spec.get("language")]
+    languages = [language for language in said if language in LANGUAGES]
     if not languages:
-        raise ValueError(f"none of its languages is known: {', '.join(map(str, named))}")
+        raise ValueError(f"none of its languages is known: {', '.join(map(str, said))}")
     spec["language"] = LANGUAGES[languages[0]]
-    if "cutlass" in languages:
-        spec["dependencies"] = [*(spec.get("dependencies") or ()), "nvidia-cutlass"]
+    named = [name for key in ("dependencies", "pip_packages") for name in spec.pop(key, 0) or ()]
+    spec["dependencies"] = [*named, *["nvidia-cutlass"] * ("cutlass" in languages)]
     file, _, function = spec.get("entry_point", "").partition("::")
     sources = [dict(source) for source in given["sources"]]
     paths = [source["path"] for source in sources]

@@ -62,6 +62,8 @@ def test_surrogates_do_not_break_the_frame():
         (OSError("libcudax_of_mine.so: cannot open shared object file"), "exception"),
         (OSError("CUDA_HOME environment variable is not set."), "toolchain"),
         (ModuleNotFoundError("No module named 'cutlass'", name="cutlass.cute"), "missing_package"),
+        (ModuleNotFoundError("No module", name="triton.language.extra.tlx"), "missing_package"),
+        (ModuleNotFoundError("No module", name="triton.language.extra.libdevices"), "exception"),
         (ModuleNotFoundError("No module named 'cutlas'", name="cutlas"), "exception"),
     ],
 )

@@ -485,6 +485,11 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
         "import cuda.tile as ct\n\ndef run(x, weight):\n    return x\n",
         "NOT_JUDGED",
     ),
+    ("examples/norm", "fork"): (
+        spec(["triton"], pip_packages=["fbtriton"]),
+        "import triton.language.extra.tlx as tlx\n\ndef run(x, weight):\n    return x\n",
+        "NOT_JUDGED",
+    ),
     ("examples/heads", "same"): (spec(["pytorch"]), HEADS, "PASSED"),
     ("examples/heads", "one_output"): (
         spec(["pytorch"]),

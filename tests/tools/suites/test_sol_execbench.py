@@ -102,6 +102,7 @@ def test_a_solution_keeps_its_sources_and_its_flags(imported: Imported) -> None:
     flags = next(s.content for s in usual.sources if s.path == "compile_flags.toml")
     assert "--use_fast_math" in flags
     assert read_solution(found["norm_h64", "cute"]).spec.language == "python"
+    assert read_solution(found["norm_h64", "fork"]).spec.dependencies == ["fbtriton"]
     assert read_solution(found["norm_h64", "thread"]).spec.destination_passing_style
 
 
