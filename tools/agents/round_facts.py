@@ -24,6 +24,8 @@ class RoundFacts(BaseModel):
         seed: for whatever is drawn; the round's own.
         seconds: until this start is ended.
         cost_usd: US dollars that this start may cost; None where that is not limited.
+        evaluation_s: for which an evaluation of the search had the device on average; None before
+            a round has ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -40,6 +42,7 @@ class RoundFacts(BaseModel):
     seed: int = 0
     seconds: float | None = None
     cost_usd: float | None = None
+    evaluation_s: float | None = None
 
     def write(self, folder: Path) -> None:
         """Writes the file, for nobody but this user: it holds the token."""

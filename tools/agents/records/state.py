@@ -76,6 +76,13 @@ class SearchState:
         return sum(costs) if costs else None
 
     @property
+    def evaluation_s(self) -> float | None:
+        """For how long an evaluation of the rounds had the device on average."""
+        count = sum(ended.spent.count for ended in self.finished)
+        seconds = sum(ended.spent.device_seconds for ended in self.finished)
+        return seconds / count if count else None
+
+    @property
     def best(self) -> RoundEnded | None:
         """The round after which the best candidate was the fastest, the first such."""
         timed = [ended for ended in self.finished if ended.best_us is not None]

@@ -53,6 +53,7 @@ class SearchParts:
         activity: what each round under way does now, by its number.
         ends_at: when the hours of the search are over, on the monotonic clock.
         cost_usd: what agents told so far that they cost.
+        evaluation_s: for which an evaluation of a round had the device so far.
     """
 
     harness: Harness
@@ -68,6 +69,7 @@ class SearchParts:
     activity: dict[int, str] = field(default_factory=dict)
     ends_at: float = math.inf
     cost_usd: float = 0.0
+    evaluation_s: float | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -113,6 +115,7 @@ async def agent_step(
         seed=began.seed,
         seconds=limit_s,
         cost_usd=parts.cost_left,
+        evaluation_s=parts.evaluation_s,
     )
     folders.renew_home()
     facts.write(folders.work)

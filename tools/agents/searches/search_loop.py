@@ -119,6 +119,7 @@ class UnattendedSearch:
             await asyncio.to_thread(self.ledger.append, event)
             self.state.apply(event)
             self.parts.cost_usd = self.state.cost_usd or 0.0
+            self.parts.evaluation_s = self.state.evaluation_s
         self.show(self.state, self.parts)
 
     async def run(self) -> SearchEnded:
@@ -134,6 +135,7 @@ class UnattendedSearch:
             self.parts.budget.limit = self.parts.options.device_seconds
             self.parts.budget.used = self.state.spent.device_seconds
             self.parts.cost_usd = self.state.cost_usd or 0.0
+            self.parts.evaluation_s = self.state.evaluation_s
             if hours := self.parts.options.hours:
                 left = 3600 * hours - self.state.seconds_at(time.time())
                 self.parts.ends_at = time.monotonic() + left

@@ -29,6 +29,8 @@ VARIANTS = 22
 """A round. With the program itself too few to be compiled before they are raced."""
 SECONDS = 3.5
 """For a variant, with its share of the judging of winners: 2.4 to 3.3 were seen on an H200."""
+OF_EVALUATIONS = 2.5
+"""Or as long as so many evaluations of the search had the device, once some are known."""
 FEWEST = 2
 INTERPRETED = 3
 """Variants a round without a GPU: each is seconds of the interpreter."""
@@ -92,8 +94,11 @@ class TuningRound:
 
     def _count(self) -> int:
         """How many variants the time that is left allows: what is cut off is lost."""
-        left = self.facts.seconds
-        return self.count if left is None else max(FEWEST, min(self.count, int(left / SECONDS)))
+        left, known = self.facts.seconds, self.facts.evaluation_s
+        if left is None:
+            return self.count
+        each = OF_EVALUATIONS * known if known else SECONDS
+        return max(FEWEST, min(self.count, int(left / each)))
 
     def _write(self, name: str, sources: Mapping[str, str]) -> None:
         folder = self.folder / name

@@ -169,6 +169,14 @@ async def test_an_agent_is_told_what_is_left_of_the_money_and_ended_with_the_hou
     assert search.state.ended.reason.endswith("h is reached")
 
 
+async def test_an_agent_is_told_how_long_evaluations_of_the_search_took(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    search = await searched(device, stub("better"), tmp_path, rounds=2)
+    facts = [read_facts(search.parts.folder.round(n).work) for n in (1, 2)]
+    assert [f.evaluation_s for f in facts] == [None, 2.0]
+
+
 @pytest.mark.parametrize(
     ("agent", "limits", "words"),
     [

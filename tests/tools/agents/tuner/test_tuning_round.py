@@ -26,6 +26,7 @@ async def played(
     count: int = 8,
     source: str = SOURCE,
     seconds: float | None = None,
+    evaluation_s: float | None = None,
 ) -> str:
     """One round in a workspace that is opened from the parent; returns the agent's words."""
     folder = harness.settings.workspaces_dir
@@ -48,6 +49,7 @@ async def played(
             compare_to=parent or "nothing",
             seed=number,
             seconds=seconds,
+            evaluation_s=evaluation_s,
         )
         return await TuningRound(tools, folder, facts, count).run()
 
@@ -78,6 +80,8 @@ async def test_a_round_keeps_the_fastest_of_its_variants_with_what_each_edit_gav
 async def test_a_round_has_as_many_variants_as_its_time_allows(device: ScriptedHarness) -> None:
     words = await played(device, 1, seconds=3 * SECONDS)
     assert words.startswith("3 variants raced")
+    slow = await played(device, 2, seconds=6 * SECONDS, evaluation_s=2 * SECONDS)
+    assert slow.startswith("2 variants raced"), "an evaluation of this operator takes longer"
 
 
 @pytest.mark.long
