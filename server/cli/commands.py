@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import io
 import re
+import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -198,6 +199,92 @@ def write_found(found: T, words: Callable[[T], str], *, as_json: bool) -> None:
     else:
         said = fitted_to(sys.stdout, words(found))
     sys.stdout.write(said + "\n")
+
+
+ToolCommands = Mapping[str, tuple[str, tuple[str, ...]]]
+"""Of each tool its command, and the arguments that are given by position."""
+
+
+def in_commands(text: str, tools: ToolCommands) -> str:
+    """The text with calls of tools as the commands that make them.
+
+    What is to be filled in stands in capitals: `workspace=…` is WORKSPACE.
+    """
+    words, at = [], 0
+    for found in re.finditer(rf"\b({'|'.join(map(re.escape, tools))})\b(\(?)", text):
+        name, begins = found.groups()
+        if found.start() < at or (not begins and "_" not in name):  # a word like any other
+            continue
+        command, positional = tools[name]
+        words.append(text[at : found.start()])
+        at = found.end()
+        given: list[tuple[str, str]] = []
+        if begins:
+            end = _closing(text, at)
+            given = [_argument(part) for part in _parts(text[at:end])]
+            at = end + 1
+        places = [_value(argument, value) for argument, value in given if argument in positional]
+        options = [_option(*one) for one in given if one[0] not in positional]
+        words.append(" ".join(["kernel-harness", command, *places, *filter(None, options)]))
+    said = "".join([*words, text[at:]])
+    return _ALONE.sub(lambda found: _option(found[1], found[2]), said)
+
+
+_ALONE = re.compile(r"\b(force|interpret|detail|cursor|section|start_from)=(true\b|'[^'\s]*')")
+"""Arguments that are named without their call."""
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the bracket is closed that was opened before a place; the end where it is not."""
+    depth, quoted = 1, False
+    for place in range(at, len(text)):
+        quoted ^= text[place] == "'"
+        depth += 0 if quoted else (text[place] in "([{") - (text[place] in ")]}")
+        if not depth:
+            return place
+    return len(text)
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas that are in no quotes and no brackets."""
+    parts, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == "'"
+        depth += 0 if quoted else (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _argument(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return name.strip(), value.strip()
+
+
+def _option(name: str, value: str) -> str:
+    """An option as a shell takes it; nothing for one that is off."""
+    flag = "--" + name.replace("_", "-")
+    if value.lower() in ("true", "false"):
+        return flag if value.lower() == "true" else ""
+    if value.startswith("[") and value.endswith("]"):
+        return " ".join(f"{flag} {_value(name, part)}" for part in _parts(value[1:-1]))
+    return f"{flag} {_value(name, value)}"
+
+
+def _value(name: str, value: str) -> str:
+    """A value as a shell takes it; the name in capitals for one that is to be filled in."""
+    if value.startswith("'") and value.endswith("'") and len(value) > 1:
+        inner = value[1:-1]
+        return name.upper() if inner.strip("…-") in ("", "ev") else shlex.quote(inner)
+    if value.startswith("["):
+        return " ".join(_value(name, part) for part in _parts(value[1:-1]))
+    if value.startswith("{"):
+        return shlex.quote(value.replace("'", '"'))
+    if re.fullmatch(r"[\d.]+", value):
+        return value
+    return (value if re.fullmatch(r"[a-z_]+", value) else name).upper()
 
 
 def fitted_to(stream: IO[str], text: str) -> str:

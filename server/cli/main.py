@@ -20,7 +20,7 @@ from typing import Any
 from ...tools.errors import HarnessError, unknown_name
 from ...tools.settings import Settings, load_settings
 from ...tools.text import printable
-from .commands import fitted_to
+from .commands import fitted_to, in_commands
 from .groups import NAMES, TOOL_HELP, CommandParsers, listing
 
 TOOL_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -101,13 +101,13 @@ def run(argv: Sequence[str]) -> int:
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
     except HarnessError as error:
-        _say(str(error), sys.stderr)
+        _say(_in_commands(str(error)), sys.stderr)
         return EXIT_ERROR
     except BaseExceptionGroup as group:
         # Of a server's start, which tasks wait for, what is raised comes in groups.
         if (ours := _first(group)) is None:
             raise
-        _say(str(ours), sys.stderr)
+        _say(_in_commands(str(ours)), sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130
@@ -118,6 +118,12 @@ def _first(error: BaseException) -> HarnessError | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := _first(inner))), None)
     return error if isinstance(error, HarnessError) else None
+
+
+def _in_commands(text: str) -> str:
+    """A text for agents as one for a person at a shell."""
+    tools = {tool: (command, places) for command, (tool, places) in TOOL_COMMANDS.items()}
+    return in_commands(text, tools | {tool: (name, ()) for name, tool in OWN_COMMANDS.items()})
 
 
 def _say(text: str, stream: Any = None, *, wrap: bool = True) -> None:
@@ -335,7 +341,7 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
     """Prints a tool's result, writes images to files, and returns the exit status."""
     if result.is_error:
         message = " ".join(getattr(block, "text", "") for block in result.content)
-        _say(message.removeprefix(f"Error executing tool {tool}: "), sys.stderr)
+        _say(_in_commands(message.removeprefix(f"Error executing tool {tool}: ")), sys.stderr)
         return EXIT_ERROR
     for block in result.content:
         if block.type == "image":
@@ -350,7 +356,7 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
     else:
         if tool == "read_report":
             _say(str(content.get("text", "")), wrap=False)
-        _say(str(content.get("summary", "")))
+        _say(_in_commands(str(content.get("summary", ""))))
     status = content.get("status")
     if status in UNDECIDED_STATUSES or content.get("unverified"):
         return EXIT_UNDECIDED

@@ -294,7 +294,7 @@ def environment_report(
         notes.append(
             "No usable NVIDIA GPU: Triton candidates run in Triton's interpreter, Python ones on "
             "the CPU; correctness is judged as on a GPU, latencies are null, and every candidate "
-            "is compiled for sm_90 and sm_100."
+            f"is compiled for {' and '.join(settings.static_targets)}."
         )
         if nvidia_devices() and not torch_has_cuda():
             notes.append("A GPU is present, but torch is a CPU build: reinstall torch for CUDA.")

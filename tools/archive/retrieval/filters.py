@@ -182,6 +182,8 @@ def unknown_names(reader: Reader, request: SearchRequest) -> tuple[str, ...]:
     }
     said: list[str] = []
     for kind, (begins, query, values) in asked.items():
+        if kind == "op_type" and request.definition:  # whose family it is, said for it
+            continue
         if getattr(request, kind):
             known = sorted(row[0] for row in reader.rows(query, values))
             whole = kind in ("hardware", "op_type")

@@ -371,6 +371,8 @@ def test_where_nothing_is_found_the_names_that_exist_are_told(bench, archive):
     )
     assert search(archive, SearchRequest(technique="split", status="failed")).unknown == ()
     bench.add(made_by=MadeBy(client="codex", model="gpt"))
+    of_another = SearchRequest(definition="another", op_type="gdn")
+    assert search(archive, of_another).unknown == ()
     for asked, said in (
         (SearchRequest(hardware="H20"), "No hardware is 'H20': H200."),
         (SearchRequest(hardware="NVIDIA H100"), "No hardware is 'NVIDIA H100': H200."),
