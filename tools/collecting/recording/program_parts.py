@@ -80,8 +80,15 @@ class ProgramParts:
         self._stack.callback(sys.meta_path.remove, finder)
 
     def kept(self) -> list[TracedFunction]:
-        """The leaves that took their share of the time, the longest first."""
-        leaves = [r for r in self._recorders.values() if r not in self._inner and r.seconds]
+        """The leaves that took their share of the time, the longest first.
+
+        What was never given a tensor is part of no computation, as a package's lazy imports.
+        """
+        leaves = [
+            recorder
+            for recorder in self._recorders.values()
+            if recorder not in self._inner and recorder.seconds and _had_tensors(recorder)
+        ]
         least = LEAST_SHARE * sum(recorder.seconds for recorder in leaves)
         long = [recorder for recorder in leaves if recorder.seconds >= least]
         return sorted(long, key=lambda recorder: -recorder.seconds)
@@ -140,6 +147,10 @@ class ProgramParts:
                 found.append(part)
             frame = frame.f_back
         return found
+
+
+def _had_tensors(recorder: TracedFunction) -> bool:
+    return any(group.tensors for group in recorder.groups.values())
 
 
 class OwnModulesFinder:

@@ -37,6 +37,11 @@ def quick(x):
     return x + 1
 
 
+def prepared(count):
+    time.sleep(WAIT)
+    return count
+
+
 class Slow(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -136,6 +141,21 @@ def test_parts_that_are_quick_beside_loading_are_recorded(tmp_path, monkeypatch)
         importlib.import_module("traced_parts").quick(torch.ones(2, 4))
     monkeypatch.delitem(sys.modules, "traced_parts")
     assert "traced_parts_quick" in definitions_in(tmp_path / "out")
+
+
+def test_what_has_no_tensors_takes_no_share_of_the_time(tmp_path, monkeypatch):
+    seconds = property(lambda r: 1e9 if r.name == "traced_parts.prepared" else 1e-9 * r.chosen)
+    monkeypatch.setattr(TracedFunction, "seconds", seconds)
+    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with trace(tmp_path / "out"):
+        parts = importlib.import_module("traced_parts")
+        parts.prepared(3)
+        parts.quick(torch.ones(2, 4))
+    monkeypatch.delitem(sys.modules, "traced_parts")
+    assert "traced_parts_quick" in definitions_in(tmp_path / "out")
+    counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    assert "traced_parts.prepared" not in counts
 
 
 def test_a_program_is_run_without_targets(tmp_path):
