@@ -155,7 +155,7 @@ def _answer(
             whole=whole,
         ),
         static_note=static_check.static_note(
-            evaluation.static,
+            None if not whole and _is_the_failure(evaluation) else evaluation.static,
             limits.kernels,
             listed=whole or only_compiled,
             reason_characters=limits.reason,
@@ -166,6 +166,12 @@ def _answer(
         seen_before=seen,
         evaluation_uri=uri,
     )
+
+
+def _is_the_failure(evaluation: Evaluation) -> bool:
+    """Whether the failure's message has what compiling for targets could not show."""
+    reason = evaluation.static and evaluation.static.reason
+    return bool(reason and evaluation.failure and reason in evaluation.failure.message)
 
 
 def _worth_showing(workloads: list[WorkloadResult], rows: int) -> list[WorkloadResult]:

@@ -276,8 +276,7 @@ def static_words(
         if not rows_too:
             words = counted(len(shown), "workload")
         rows.insert(0, f"Compiled as called on {words}; other shapes may differ.")
-    elsewhere = check.status == "failed" or (check.status == "built" and not rows_too)
-    if not elsewhere and (check.reason or not rows):
+    if rows_too and check.status != "failed" and (check.reason or not rows):
         rows.append(f"Compiling: {check.status}. {check.reason or ''}".rstrip())
     return "\n".join(rows) or None
 

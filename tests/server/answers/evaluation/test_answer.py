@@ -695,3 +695,14 @@ def test_targets_that_fail_alike_are_named_together():
     note = answer_of(record).static_note or ""
     assert "Did not compile for sm_100 and sm_90: kernel.py:7" in note
     assert note.count("no such name") == 1
+
+
+def test_what_a_machine_lacks_to_compile_is_told_once() -> None:
+    lacks = "tvm_ffi cannot be imported; pip install apache-tvm-ffi"
+    check = StaticCheck(status="unavailable", reason=lacks)
+    compiled = evaluation(scope=Scope.STATIC, status=Status.COMPILED, static=check)
+    failure = Failure(stage=Stage.COMPILE, kind="toolchain", message=f"No: {lacks}", remedy="r")
+    refused = compiled.model_copy(update={"status": Status.NOT_JUDGED, "failure": failure})
+    for record in (compiled, refused):
+        assert json.dumps(answer_of(record).model_dump(mode="json")).count(lacks) == 1
+        assert lacks in answer_of(record, "detailed").summary
