@@ -92,6 +92,23 @@ class Norm(torch.nn.Module):
         return (wide * scale * self.weight).to(x.dtype)
 
 
+class Scaled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.linspace(0.5, 2.0, 8))
+        self.other = torch.nn.Parameter(torch.zeros(3))
+        self.eps = 1e-6
+
+    def _root(self, x):
+        return torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
+
+    def _scaled(self, x):
+        return x * self._root(x)
+
+    def forward(self, x):
+        return self._scaled(x) * self.weight
+
+
 def named(module, x):
     return x * module.weight + module.eps
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ..recording.module_state import read_with_methods
 from ..recording.traced_function import POSITION, TracedFunction
 from .definition_draft import DefinitionDraft
 
@@ -78,21 +79,39 @@ def _of_module(
     inputs, constants = list(draft.inputs), draft.constants
     state = {n: n for n in inputs if n in of_module}
     state |= {n: repr(v) for n, v in constants.items() if n in of_module}
-    why, body = None, ""
+    why, body, methods = None, "", dict[str, FunctionType]()
     try:
-        if lost := _read_of_self(forward) - state.keys():
+        methods = _methods_of(forward)
+        functions = (*methods.values(), forward)
+        read = set[str]().union(*(_read_of_self(one) for one in functions))
+        if lost := read - state.keys() - methods.keys():
             raise NotCarriedError(f"forward names {', '.join(sorted(lost))} of the module")
-        body = "\n\n".join(dict.fromkeys(_carried(forward, set())))
+        if twice := methods.keys() & {name for one in functions for name in _globals_of(one)}:
+            raise NotCarriedError(f"{', '.join(sorted(twice))} is a method and a function")
+        seen = set[str]()
+        parts = [part for one in functions for part in _carried(one, seen)]
+        body = "\n\n".join(dict.fromkeys(parts))
     except (NotCarriedError, OSError, TypeError, SyntaxError) as error:
         why = str(error)
     others = {n: v for n, v in constants.items() if n not in of_module}
     passed = _passed([n for n in inputs if n not in of_module], others)
     held = ", ".join(f"{name}={value}" for name, value in state.items())
-    call = _returning(f"{forward.__name__}(types.SimpleNamespace({held}), {passed})", draft)
+    lines = [f"    module = types.SimpleNamespace({held})"]
+    lines += [f"    module.{name} = functools.partial({name}, module)" for name in methods]
+    call = "\n".join([*lines, _returning(f"{forward.__name__}(module, {passed})", draft)])
     if why is not None:
         call = f"    raise NotImplementedError({f'write what the module computes: {why}'!r})"
     run = f"def run({', '.join(inputs)}):\n{call}\n"
-    return _whole("import types\n\nimport torch", body, run), why
+    imports = "import functools\nimport types" if methods else "import types"
+    return _whole(f"{imports}\n\nimport torch", body, run), why
+
+
+def _methods_of(forward: FunctionType) -> dict[str, FunctionType]:
+    """The methods of a forward's class that it calls, and those that they call, by name."""
+    kind = forward.__globals__.get(forward.__qualname__.rpartition(".")[0])
+    read = read_with_methods(kind, forward) if isinstance(kind, type) else None
+    found = {name: inspect.getattr_static(kind, name, None) for name in sorted(read or ())}
+    return {name: method for name, method in found.items() if isinstance(method, FunctionType)}
 
 
 def _whole(*parts: str) -> str:

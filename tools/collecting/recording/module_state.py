@@ -7,6 +7,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -24,9 +25,7 @@ def state_of(
     forward = inspect.unwrap(getattr(forward, "__func__", forward))
     code = getattr(forward, "__code__", None)
     named = set(code.co_names) if code else set[str]()
-    read = read_of_module(forward)
-    if read is not None and any(hasattr(type(module), name) for name in read):
-        read = None  # a method or a property, which may read anything
+    read = read_with_methods(type(module), forward)
     tensors = [*module.named_parameters(), *module.named_buffers()]
     found: dict[str, Any] = {
         name.replace(".", "_"): value
@@ -40,6 +39,28 @@ def state_of(
         elif isinstance(value, tuple | list) and all(isinstance(v, int | float) for v in value):
             found[name] = tuple(value)
     return {name: value for name, value in found.items() if name not in taken}
+
+
+@functools.lru_cache(maxsize=1024)
+def read_with_methods(kind: type, forward: Callable[..., Any]) -> frozenset[str] | None:
+    """The attributes of a module that a function reads, and methods of it that it calls.
+
+    None where one of them hands the module on, or reads a property, which may read anything.
+    """
+    found: set[str] = set()
+    functions = [forward]
+    for function in functions:
+        read = read_of_module(function)
+        if read is None:
+            return None
+        for name in read - found:
+            method = inspect.getattr_static(kind, name, None)
+            if isinstance(method, FunctionType):
+                functions.append(method)
+            elif method is not None:
+                return None
+        found |= read
+    return frozenset(found)
 
 
 @functools.lru_cache(maxsize=1024)

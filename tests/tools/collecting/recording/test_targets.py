@@ -47,6 +47,17 @@ def test_one_module_of_a_kind_is_recorded_alone(layers, tmp_path):
     assert torch.equal(run(block.norm(x), block.down.weight, block.down.bias), result)
 
 
+@torch.no_grad()
+def test_methods_that_a_forward_calls_are_carried_with_what_they_read(layers, tmp_path):
+    scaled, x = layers.Scaled(), torch.randn(3, 8)
+    with trace(tmp_path / "out", ["traced_layers.Scaled"]) as written:
+        result = scaled(x)
+    assert written[0].unfinished is None
+    definition = definition_in(tmp_path / "out")
+    assert list(definition.inputs) == ["x", "weight"]
+    assert torch.equal(run_of(definition)(x, scaled.weight), result)
+
+
 @pytest.mark.parametrize(
     ("name", "read"),
     [
