@@ -15,7 +15,7 @@ from ...archive.store.entry import CandidateStatus, Node, number
 from ...text import one_line
 from ..records.ledger import SEARCHES, SearchLedger
 from ..records.state import SearchState, state_of
-from ..tuner.memory import EditOutcome, outcomes_in
+from ..tuner.memory import EditOutcome, outcome_lines
 
 MOST_STEPS = 12
 MOST_EDITS = 12
@@ -112,10 +112,14 @@ def _failures(nodes: Sequence[Node]) -> list[str]:
 
 def _edits(nodes: Sequence[Node]) -> list[str]:
     """What the built-in agent saw of single changes, the most telling first."""
-    seen: dict[str, list[tuple[EditOutcome, str]]] = {}
+    lines: dict[tuple[EditOutcome, ...], str] = {}
     for node in nodes:
-        for outcome in outcomes_in([node.lesson, *node.notes]):
-            seen.setdefault(outcome.label, []).append((outcome, node.candidate_id))
+        for line in outcome_lines([node.lesson, *node.notes]):
+            lines.setdefault(line, node.candidate_id)
+    seen: dict[str, list[tuple[EditOutcome, str]]] = {}
+    for line, candidate in lines.items():
+        for outcome in line:
+            seen.setdefault(outcome.label, []).append((outcome, candidate))
     rated = []
     for label, found in seen.items():
         gains = [math.log(o.gain) for o, _ in found if o.gain]

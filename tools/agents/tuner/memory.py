@@ -70,14 +70,21 @@ def _end(outcome: EditOutcome) -> str:
     return "right" if outcome.gain is None else f"x{outcome.gain:.3f}"
 
 
+def outcome_lines(texts: Iterable[str]) -> list[tuple[EditOutcome, ...]]:
+    """The lines of outcomes in lessons and notes, each once.
+
+    Every candidate that a round kept has the round's line in its lesson.
+    """
+    parts = (part for text in texts for part in text.split(f"{WORD} "))
+    lines = (tuple(_outcome(*e.groups()) for e in _ENTRY.finditer(part)) for part in parts)
+    return [line for line in dict.fromkeys(lines) if line]
+
+
 def outcomes_in(texts: Iterable[str]) -> list[EditOutcome]:
-    """The outcomes that lessons and notes tell of."""
-    found = []
-    for text in texts:
-        for entry in _ENTRY.finditer(text):
-            gain = float(entry["gain"]) if entry["gain"] else None
-            label = f"{entry['site']}={entry['value']}"
-            found.append(
-                EditOutcome(EditKind(entry["kind"]), label, gain, entry["end"] == "failed")
-            )
-    return found
+    """The outcomes that lessons and notes tell of; what several tell of is there once."""
+    return [outcome for line in outcome_lines(texts) for outcome in line]
+
+
+def _outcome(kind: str, site: str, value: str, gain: str | None, end: str | None) -> EditOutcome:
+    known = float(gain) if gain else None
+    return EditOutcome(EditKind(kind), f"{site}={value}", known, end == "failed")

@@ -9,6 +9,7 @@ import pytest
 
 from kernel_harness.tools.agents.lessons.draft import lesson_draft
 from tests.server.scripted import DEFINITION, ScriptedHarness
+from tests.tools.agents.tuner.test_tuning_round import played
 from tests.tools.agents.unattended import searched, stub
 
 pytestmark = pytest.mark.anyio
@@ -38,3 +39,14 @@ async def test_a_draft_names_the_way_to_the_best_failures_and_what_was_told(
 
 async def test_an_operator_without_a_search_has_an_empty_draft(device: ScriptedHarness) -> None:
     assert "Candidates: 0; unattended searches: 0." in lesson_draft(device.archive, DEFINITION)
+
+
+async def test_what_a_round_tried_is_told_once_however_many_candidates_it_kept(
+    device: ScriptedHarness,
+) -> None:
+    await played(device, 1, count=12)
+    kept = list(device.archive.iter(DEFINITION))
+    assert len(kept) > 1
+    text = lesson_draft(device.archive, DEFINITION)
+    counts = re.findall(r"x on average of (\d+)", text)
+    assert counts and set(counts) == {"1"}, text

@@ -140,3 +140,15 @@ def test_a_hundred_trials_find_the_best_configuration_of_a_program_that_has_thou
 
 def best(block: int, warps: int) -> str:
     return f"block, split = {block}, 4 num_warps={warps} tl.store(y, eviction_policy='evict_first')"
+
+
+def test_what_a_round_tried_counts_once_however_many_candidates_tell_of_it():
+    line = outcome_line(
+        [
+            EditOutcome(EditKind.TILE, "run.block=16", 1.2),
+            EditOutcome(EditKind.WARPS, "_scale.num_warps=16", 0.44),
+        ]
+    )
+    other = outcome_line([EditOutcome(EditKind.TILE, "run.block=16", 1.1)])
+    kept = [f"run.block=16: x1.200 in the race. {line}", f"run.split=4: x1.1. {line}", line]
+    assert [o.gain for o in outcomes_in([*kept, f"{other} {line}"])] == [1.2, 0.44, 1.1]
