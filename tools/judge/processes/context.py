@@ -197,7 +197,7 @@ class JudgeContext:
 
         What only some take would make all of them late.
         """
-        self._begin_calls(kept=0, more=-SPARE)
+        self._begin_calls(kept=0, spare=0)
         self._begin_runners(RUNNERS_OF_A_PAIR)
 
     def begin_runners(self, count: int) -> None:
@@ -224,7 +224,7 @@ class JudgeContext:
 
     def _begin_in_thread(self, kept: int) -> None:
         try:
-            self._begin_calls(kept, more=1)
+            self._begin_calls(kept, taken=1)
         except HarnessError:
             logger.exception("Processes for the next trial could not be started yet")
 
@@ -237,16 +237,17 @@ class JudgeContext:
     def _kept_runners(self) -> int:
         return self.kept_baseline.runner_count if self.kept_baseline is not None else 0
 
-    def _begin_calls(self, kept: int, more: int = 0) -> None:
+    def _begin_calls(self, kept: int, *, spare: int = SPARE, taken: int = 0) -> None:
         """Starts the processes that call candidates; fewer record where a baseline is kept.
 
         Args:
-            more: of each kind, that a trial under way is yet to take.
+            spare: of those that are not to record.
+            taken: those to record that a trial under way is yet to take.
         """
         sealed = self.sealed_lately and self.not_sealed is None
-        self.prewarmed.begin(CHECKED_AND_HELD_OUT + SPARE + more if sealed else None)
+        self.prewarmed.begin(CHECKED_AND_HELD_OUT + spare if sealed else None)
         if sealed:
-            self.recorders.begin(1 + more if kept else None)
+            self.recorders.begin(1 + taken if kept else None)
 
     def _begin_runners(self, count: int) -> None:
         if self.sealed_lately and self.not_sealed is None:

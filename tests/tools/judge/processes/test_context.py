@@ -337,14 +337,33 @@ def test_where_trials_follow_one_another_the_next_ones_processes_start_during_th
     context.spawn()
     context.spawn_recorder()
     of_this_trial: Any = [context.start_runner() for _ in range(3)]
+    assert (len(zygote.spawned), len(runners)) == (count + 2, 6)
     context.kept_baseline = kept
     context.prewarm(lambda: True)
     assert of_this_trial == runners[:3]
-    assert (len(zygote.spawned), len(runners)) == (count + 3, 6), "nothing is left to be started"
+    assert (len(zygote.spawned), len(runners)) == (count + 3, 6), "but for one nothing is left"
     context.spawn()
     context.begin_next()
     context.wait_for_contexts()
     assert len(runners) == 9 and all(p.waited for p in (*zygote.spawned[1:], *runners[3:]))
+
+
+def test_as_many_processes_wait_after_a_trial_however_it_came_and_ended(runners):
+    """A test counts them to find what a trial left."""
+    context, _ = opened(GPU, memory=1 << 40, **SEALED)
+    context.prewarm()
+    pools = (context.prewarmed, context.recorders, context.runners)
+    waiting = [len(pool.pids) for pool in pools]
+    for without_pause in (True, False):
+        context.without_pause = without_pause
+        for takes_more in (True, False):
+            context.spawn()
+            context.begin_next()
+            if takes_more:
+                context.spawn_recorder()
+                context.start_runner()
+            context.prewarm()
+            assert [len(pool.pids) for pool in pools] == waiting
 
 
 def test_where_there_are_few_processors_the_next_trial_waits_for_its_own(runners, processors):
