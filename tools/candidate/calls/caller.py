@@ -29,7 +29,7 @@ from ..cpu.fake_memory import Memory, lay, memory_of
 from ..faults import CandidateError, fault_of
 from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
-from .shared_memory import MappedArena
+from .shared_memory import MappedArena, lies_in
 
 LATE_DELAY_S = 0.001
 HELD_CALLS = 8
@@ -164,7 +164,11 @@ class Caller:
             CandidateError: when something else came back than is defined.
         """
         result = self._run(passed)
-        return [] if self._by_destination else self._taken(result, outputs, [], lent)
+        if self._by_destination:
+            return []
+        values = self._taken(result, outputs, [], lent)
+        # An argument that is returned will be refilled.
+        return [torch_guards.clone(v) if self._is_lent(v) else v for v in values]
 
     def _call(self, request: CallRequest, returned: list[str]) -> CallTiming:
         arguments = self._arena.values(request.arguments)
@@ -200,7 +204,8 @@ class Caller:
         if self._by_destination:
             _require_same_memory(handed, outputs)
         else:
-            self._earlier.add([p for p in produced if isinstance(p, torch.Tensor)])
+            own = [p for p in produced if isinstance(p, torch.Tensor) and not self._is_lent(p)]
+            self._earlier.add(own)
         return timing
 
     def _run(self, passed: Sequence[Any]) -> Any:
@@ -244,12 +249,10 @@ class Caller:
             more = [f" Output {at + 1} of {len(refs)}: {fault[1]}." for at, fault in others]
             message += "." + "".join(more) if more else ""
             raise CandidateError(kind, message, output_position=first)
-        return [self._kept(value) for value in values]
+        return values
 
-    def _kept(self, value: Any) -> Any:
-        """A returned value; of an argument that is returned a copy, for it will be refilled."""
-        is_lent = isinstance(value, torch.Tensor) and self._arena.holds(value)
-        return torch_guards.clone(value) if is_lent else value
+    def _is_lent(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and self._arena.holds(value)
 
     def _fault_of(
         self, value: Any, ref: TensorRef, lent: Sequence[torch.Tensor]
@@ -263,7 +266,7 @@ class Caller:
         self, value: torch.Tensor, lent: Sequence[torch.Tensor]
     ) -> tuple[str, str] | None:
         if self._arena.holds(value):
-            if any(_lies_in(value, one) for one in lent):
+            if any(lies_in(value, one) for one in lent):
                 return None
             return "aliases_input", "The returned tensor shares memory with an argument"
         if self._earlier.holds(value):
@@ -305,13 +308,6 @@ class ReturnedMemory:
         ranges = [(s.data_ptr(), s.nbytes()) for call in self._held for s in call]
         ranges += [(at, nbytes) for weak, at, nbytes in self._kept if not weak.expired()]
         return any(at < end and begin < at + nbytes for at, nbytes in ranges if nbytes)
-
-
-def _lies_in(value: torch.Tensor, argument: torch.Tensor) -> bool:
-    """Whether every element of a tensor is memory of an argument, which is contiguous."""
-    begin, first = value.data_ptr(), argument.data_ptr()
-    last = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
-    return first <= begin and begin + (last + 1) * value.itemsize <= first + argument.nbytes
 
 
 def _require_same_memory(handed: Sequence[torch.Tensor], own: Sequence[torch.Tensor]) -> None:
@@ -365,13 +361,24 @@ def _value_fault(value: Any, ref: TensorRef, device: torch.device) -> tuple[str,
 def _listed(result: Any, names: Sequence[str]) -> list[Any]:
     """The returned values in the definition's order: those of a dict by `names`.
 
-    A sequence's own order is taken: a subclass's iterator is candidate code.
+    The call is over, and no candidate code may run: a subclass's iterator is not used, `__class__`
+    not asked for, and a key that is no plain string not compared.
     """
-    if type(result) is dict:
-        return [result[name] for name in names if name in result]
-    if isinstance(result, tuple):
-        return [*tuple.__iter__(result)]
-    return [*list.__iter__(result)] if isinstance(result, list) else [result]
+    kind, values = type(result), [result]
+    if kind is dict:
+        by_name = {key: value for key, value in result.items() if type(key) is str}
+        values = [by_name[name] for name in names if name in by_name]
+    elif issubclass(kind, tuple | list):
+        values = [*(tuple if issubclass(kind, tuple) else list).__iter__(result)]
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """A number of a subclass as one of Python's own; any other value as it is."""
+    kind = type(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    return int.__int__(value) if issubclass(kind, int) and kind is not bool else value
 
 
 def _described(value: Any) -> str:

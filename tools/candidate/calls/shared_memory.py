@@ -78,6 +78,13 @@ class MappedArena:
         return storage.nbytes() > 0 and begin < self.end and self.begin < begin + storage.nbytes()
 
 
+def lies_in(value: torch.Tensor, argument: torch.Tensor) -> bool:
+    """Whether every element of a tensor is memory of an argument, which is contiguous."""
+    begin, first = value.data_ptr(), argument.data_ptr()
+    last = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
+    return first <= begin and begin + (last + 1) * value.itemsize <= first + argument.nbytes
+
+
 def map_arena(request: MapArena, fd: int) -> MappedArena:
     """Maps the buffer behind `fd`, which is closed.
 

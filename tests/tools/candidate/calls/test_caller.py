@@ -141,6 +141,76 @@ def test_memory_beside_the_arguments_that_may_be_returned_is_refused(candidate, 
     assert called.fault is not None and called.fault.kind == "aliases_input"
 
 
+def test_a_write_to_a_returned_argument_after_the_call_shows(candidate):
+    source = (
+        "import threading, time\n"
+        "def late(x):\n"
+        "    time.sleep(0.0005)\n"
+        "    x.add_(1)\n"
+        "def run(x):\n"
+        "    threading.Thread(target=late, args=(x.add_(1),)).start()\n"
+        "    return x\n"
+    )
+    assert candidate.build({"kernel.py": source}, **RETURNING).fault is None
+    found = []
+    for _ in range(20):  # the thread may be slow on a busy machine
+        called, (snapshot,) = candidate.call(
+            [torch.ones(3)], [torch.zeros(3)], returnable=[0], late=True
+        )
+        assert called.fault is None
+        found.append(torch.equal(snapshot, candidate.view(candidate.late[0])))
+    assert not all(found)
+
+
+LATE_SPELLINGS = {
+    "a key's comparison": (
+        "class Key(str):\n"
+        "    __hash__ = str.__hash__\n"
+        "    def __eq__(self, other):\n"
+        "        kept.fill_(2)\n"
+        "        return str.__eq__(self, other)\n"
+        "def run(x):\n"
+        "    return {Key('twice'): kept}\n"
+    ),
+    "a list's class": (
+        "class Late(list):\n"
+        "    @property\n"
+        "    def __class__(self):\n"
+        "        kept.fill_(2)\n"
+        "        return list\n"
+        "def run(x):\n"
+        "    return Late([kept])\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", LATE_SPELLINGS)
+def test_what_is_returned_computes_nothing_as_it_is_taken(candidate, spelling):
+    source = "import torch\nkept = torch.zeros(3, device='cuda')\n" + LATE_SPELLINGS[spelling]
+    names = {"output_count": 1, "output_names": ["twice"]}
+    assert candidate.build({"kernel.py": source}, **RETURNING, **names).fault is None
+    _, (snapshot,) = candidate.call([torch.ones(3)], [torch.zeros(3)])
+    assert torch.equal(snapshot, torch.zeros(3)), "it was computed after the call"
+
+
+def test_a_number_of_a_subclass_computes_nothing_as_it_is_taken(candidate):
+    source = (
+        "import torch\n"
+        "kept = torch.zeros(3, device='cuda')\n"
+        "class Late(float):\n"
+        "    @property\n"
+        "    def __class__(self):\n"
+        "        kept.fill_(2)\n"
+        "        return float\n"
+        "def run(x):\n"
+        "    return kept, Late(7)\n"
+    )
+    assert candidate.build({"kernel.py": source}, **RETURNING, output_count=2).fault is None
+    called, (first, second) = candidate.call([torch.ones(3)], [torch.zeros(3), torch.zeros(())])
+    assert called.fault is None and second.item() == 7
+    assert torch.equal(first, torch.zeros(3)), "it was computed after the call"
+
+
 def test_a_tensor_subclass_that_computes_late_is_refused(candidate):
     body = "class Lazy(torch.Tensor): pass\n    return (x * 2).as_subclass(Lazy)"
     called, _ = returned(candidate, body)
