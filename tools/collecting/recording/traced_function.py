@@ -174,7 +174,7 @@ class TracedFunction:
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[CallGroup, dict[str, Any], dict[str, Any]] | None:
         """The group of a call that is about to be made, its arguments, and copies of some."""
-        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
             return self._skip("within a graph capture")
         arguments = self._inputs(args, kwargs)
         if arguments is None:

@@ -122,7 +122,7 @@ def test_a_share_that_is_none_is_refused(tmp_path, share):
 def test_calls_within_a_graph_capture_are_left_alone_and_counted(monkeypatch):
     recorder = TracedFunction("f", lambda x: x + 1, ByteLimit(1 << 20))
     wrapper, x = recorder.wrapper(), torch.arange(3)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     assert wrapper(x).tolist() == [1, 2, 3]
     assert not recorder.groups and recorder.skipped == {"within a graph capture": 1}
