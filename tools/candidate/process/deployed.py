@@ -76,13 +76,13 @@ class DeployedCalls:
         if not caller.on_device:
             lay(passed)
             with interpreted_launches(), OnTheCpu(), noted_waits() as seen:
-                returned = caller.made_with(passed, request.outputs)
+                returned = self._made(passed, request)
             return returned, CallOnHost(waits=seen.names)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         with _device_waits() as waits:
-            returned = caller.made_with(passed, request.outputs)
+            returned = self._made(passed, request)
         given = sum(value.nbytes for value in returned)
         peak = torch.cuda.max_memory_allocated() - before - given
         return returned, CallOnHost(waits=waits, peak_bytes=max(peak, 0))
@@ -91,7 +91,7 @@ class DeployedCalls:
         passed, _ = self._caller.passed(request.arguments, request.outputs)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._captured = self._caller.made_with(passed, request.outputs)
+            self._captured = self._made(passed, request)
         self._graph = graph
         return self._as_replayed(request)
 
@@ -104,7 +104,7 @@ class DeployedCalls:
     def _as_compiled(self, request: CallRequest) -> list[torch.Tensor]:
         passed, written = self._caller.passed(request.arguments, request.outputs)
         if self._compiled is None:
-            operator = self._operator(request.arguments, request.outputs, written)
+            operator = self._operator(request, written)
             self._compiled = torch.compile(
                 lambda *values: operator(*values), fullgraph=True, options=COMPILING
             )
@@ -113,21 +113,23 @@ class DeployedCalls:
             return []
         return [result] if isinstance(result, torch.Tensor) else list(result)
 
-    def _operator(
-        self, arguments: Sequence[Argument], outputs: Sequence[TensorRef], written: int
-    ) -> Callable[..., Any]:
+    def _made(self, values: Sequence[Any], request: CallRequest) -> list[torch.Tensor]:
+        lent = [values[position] for position in request.returnable]
+        return self._caller.made_with(values, request.outputs, lent)
+
+    def _operator(self, request: CallRequest, written: int) -> Callable[..., Any]:
         """The program as an operator of torch's, of which the compiler knows the schema alone."""
-        device = self._caller.device
+        device, outputs = self._caller.device, request.outputs
 
         def implementation(*values: Any) -> Any:
-            returned = self._caller.made_with(values, outputs)
+            returned = self._made(values, request)
             return None if written else returned[0] if len(returned) == 1 else tuple(returned)
 
         operator: Any = torch.library.custom_op(
             OPERATOR,
             implementation,
             mutates_args=[f"out{number}" for number in range(written)],
-            schema=schema_of(arguments, len(outputs), written=bool(written)),
+            schema=schema_of(request.arguments, len(outputs), written=bool(written)),
         )
         if not written:
 

@@ -39,6 +39,17 @@ def test_a_call_in_which_the_host_waits_is_seen(candidate, body, waits):
 
 
 @pytest.mark.process
+def test_an_argument_that_may_be_returned_may_be_so_in_a_watched_call(candidate):
+    source = {"kernel.py": "def run(x):\n    return x.add_(1)\n"}
+    assert candidate.build(source, destination_passing_style=False).fault is None
+    called, (snapshot,) = candidate.call(
+        [torch.ones(3)], [torch.zeros(3)], way="watched", returnable=[0]
+    )
+    assert called.fault is None, called.fault
+    assert torch.equal(snapshot, torch.full((3,), 2.0))
+
+
+@pytest.mark.process
 def test_a_fault_in_a_watched_call_is_the_candidates(candidate):
     assert candidate.build({"kernel.py": "def run(x, out):\n    raise ValueError('no')\n"})
     called, _ = candidate.call([torch.ones(3)], [torch.zeros(3)], way="watched")
@@ -67,14 +78,20 @@ def deployed(function, monkeypatch, *, by_destination: bool):
     memory = torch.zeros(1 << 12, dtype=torch.uint8)
     arena = MappedArena(memory)
     refs = [wire.TensorRef(offset=n << 8, shape=[4, 6], dtype="float32") for n in range(3)]
-    request = SimpleNamespace(destination_passing_style=by_destination, entry_point="k.py::run")
+    request = SimpleNamespace(
+        destination_passing_style=by_destination, entry_point="k.py::run", output_names=["out"]
+    )
     candidate = SimpleNamespace(function=function, request=request, source_dir="/nowhere")
     arena.tensor(refs[0]).copy_(torch.arange(24.0).view(4, 6))
     # One name, and several programs in this process.
     name = f"deployed::{function.__name__}"
     monkeypatch.setattr("kernel_harness.tools.candidate.process.deployed.OPERATOR", name)
     asked = wire.CallRequest(
-        arguments=[refs[0]], outputs=refs[1:2], snapshots=refs[2:], way="compiled"
+        arguments=[refs[0]],
+        outputs=refs[1:2],
+        snapshots=refs[2:],
+        way="compiled",
+        returnable=[0],
     )
     calls = DeployedCalls(Caller(candidate, arena))  # pyright: ignore[reportArgumentType]
     return calls.call(asked), arena.tensor(refs[2])
@@ -88,8 +105,15 @@ def returns(x):
     return x * 2
 
 
+def returns_its_argument(x):
+    return x.mul_(2)
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("function", "by_destination"), [(writes, True), (returns, False)])
+@pytest.mark.parametrize(
+    ("function", "by_destination"),
+    [(writes, True), (returns, False), (returns_its_argument, False)],
+)
 def test_an_honest_program_is_an_operator_of_a_compiled_one(monkeypatch, function, by_destination):
     called, snapshot = deployed(function, monkeypatch, by_destination=by_destination)
     assert called.fault is None, called.fault
