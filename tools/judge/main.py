@@ -241,7 +241,7 @@ def _drain(context: JudgeContext, hurried: Callable[[], bool]) -> None:
         # A trial's objects refer to one another; what they hold of the device's memory goes here.
         gc.collect()
         context.prewarm(hurried)
-    except HarnessError:
+    except (HarnessError, OSError):  # the latter of too many open files, or a full disk
         logger.exception("Processes for the next trial could not be started")
 
 

@@ -13,6 +13,7 @@ import resource
 import sys
 from pathlib import Path
 
+from ... import process_control
 from .enter import CPU_SECONDS, Confinement, enter
 
 PROCESSES = 4096
@@ -45,6 +46,7 @@ def confinement_of(folder: Path) -> Confinement:
 def main(arguments: list[str]) -> None:
     """Imports the module, gives up what a candidate gives up, and calls the module's `main`."""
     folder, name, *rest = arguments
+    process_control.die_with_parent()  # it may be stopped as it begins, and notice no socket then
     module = importlib.import_module(name)
     enter(confinement_of(Path(folder).resolve()))
     sys.argv = [name, *rest]

@@ -215,18 +215,16 @@ class JudgeContext:
         self._await_begun()
         if self.without_pause and len(os.sched_getaffinity(0)) > MAX_PREWARMED:
             kept = self._kept_runners
-            self._begin_runners(2 * (RUNNERS - kept))
             # The zygote takes a while for each.
-            self._beginning = threading.Thread(
-                target=self._begin_in_thread, args=(kept,), name="prewarming"
-            )
-            self._beginning.start()
+            thread = threading.Thread(target=self._begin_in_thread, args=(kept,), name="prewarming")
+            with _if_possible():
+                self._begin_runners(2 * (RUNNERS - kept))
+                thread.start()
+                self._beginning = thread
 
     def _begin_in_thread(self, kept: int) -> None:
-        try:
+        with _if_possible():
             self._begin_calls(kept, taken=1)
-        except HarnessError:
-            logger.exception("Processes for the next trial could not be started yet")
 
     def _await_begun(self) -> None:
         if self._beginning is not None:
@@ -331,6 +329,15 @@ class JudgeContext:
         self.running.close()
         if self.compiling is not None:
             self.compiling.close()
+
+
+@contextlib.contextmanager
+def _if_possible() -> Iterator[None]:
+    """Logs why processes of the next trial cannot be started; the one under way goes on."""
+    try:
+        yield
+    except (HarnessError, OSError, RuntimeError):  # the last is of a thread that cannot be started
+        logger.exception("Processes for the next trial could not be started yet")
 
 
 def _send_all(pids: Iterable[int], number: signal.Signals) -> None:

@@ -76,7 +76,7 @@ class PrewarmedPool(Generic[Process]):
     @property
     def pids(self) -> list[int]:
         """Ids of the processes that wait."""
-        return [session.pid for session in self._sessions]
+        return [session.pid for session in list(self._sessions)]  # a thread may add one
 
     @property
     def unready_pids(self) -> list[int]:

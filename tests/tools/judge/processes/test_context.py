@@ -366,6 +366,25 @@ def test_as_many_processes_wait_after_a_trial_however_it_came_and_ended(runners)
             assert [len(pool.pids) for pool in pools] == waiting
 
 
+@pytest.mark.parametrize("what", ["a runner", "a thread"])
+def test_a_trial_goes_on_where_nothing_can_be_started_for_the_next(runners, monkeypatch, what):
+    context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
+
+    def refused(*arguments: Any, **options: Any) -> None:
+        raise OSError("too many open files") if what == "a runner" else RuntimeError("no thread")
+
+    with monkeypatch.context() as patched:
+        if what == "a runner":
+            patched.setattr(module, "RunnerProcess", refused)
+        else:
+            patched.setattr(threading.Thread, "start", refused)
+        context.begin_next()
+    context.begin_next()
+    context.wait_for_contexts()
+    assert zygote.spawned and runners, "the trial after that finds them"
+    context.close()
+
+
 def test_where_there_are_few_processors_the_next_trial_waits_for_its_own(runners, processors):
     processors(4)
     context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)

@@ -129,3 +129,20 @@ def test_a_small_device_gets_few_or_none():
     assert prewarm_count(int(CONTEXT_BYTES / SHARE) + 1, 64) == 1
     assert prewarm_count(1 << 50, 64) == MAX_PREWARMED
     assert prewarm_count(1 << 50, 4) == 4 and prewarm_count(1 << 50, 1) == 2
+
+
+def test_ids_are_told_while_another_thread_starts_a_process():
+    pool: PrewarmedPool[Any]
+
+    class Starting:
+        """While its id is read another thread adds a process."""
+
+        @property
+        def pid(self) -> int:
+            pool.begin(2)
+            return 7
+
+    starting: Any = Starting()
+    pool = PrewarmedPool(2, Spawner([starting]))
+    pool.begin(1)
+    assert pool.pids == [7]

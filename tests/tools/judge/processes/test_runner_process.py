@@ -117,6 +117,37 @@ def test_a_runner_ends_with_the_process_that_started_it(waiting, folder):
     assert not running(pid)
 
 
+def test_a_runner_that_is_stopped_as_it_begins_ends_with_the_process_that_started_it(
+    waiting, folder
+):
+    """Processes of the next trial are stopped while calls are replayed, and notice no socket."""
+    place = folder.parent / "site-packages" / "tests_waiting_runner.py"
+    begun = folder / "begun"
+    place.write_text(f"import os, time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(60)\n")
+    script = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from kernel_harness.tools.judge.processes import runner_process as r\n"
+        "r.MODULE = 'tests_waiting_runner'\n"
+        "found = r.RunnerProcess(0, dict(os.environ), Path(sys.argv[1]))\n"
+        "while not Path(sys.argv[2]).exists():\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(found.pid, signal.SIGSTOP)\n"
+        "Path(sys.argv[2]).write_text(str(found.pid))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder), str(begun)]
+    subprocess.run(command, env=waiting, timeout=60, check=False)
+    pid = int(begun.read_text())
+    deadline = time.monotonic() + 5
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = running(pid)
+    if left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
 def running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
