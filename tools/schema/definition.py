@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
     model_serializer,
     model_validator,
@@ -116,9 +118,21 @@ class TensorSpec(TraceModel):
         return fields
 
 
-# Left to right, the axis with a required field first: with unknown keys kept, a smart union would
-# find `{"value": 4}` as good a variable axis as a constant one.
-Axis = Annotated[AxisConst | AxisVar, Field(union_mode="left_to_right")]
+def _axis_type(axis: Any) -> str | None:
+    """What an axis says that it is; where it says nothing, one with a value is constant."""
+    if not isinstance(axis, dict):
+        return getattr(axis, "type", None)
+    return axis.get("type", "const" if "value" in axis else "var")
+
+
+Axis = Annotated[
+    Annotated[AxisConst, Tag("const")] | Annotated[AxisVar, Tag("var")],
+    Discriminator(
+        _axis_type,
+        custom_error_type="axis_type",
+        custom_error_message="type should be 'const' (with a value) or 'var'",
+    ),
+]
 
 
 class Definition(TraceModel):

@@ -261,6 +261,15 @@ def reference_package() -> Any:
     return flashinfer_bench.data
 
 
+@pytest.mark.parametrize("wrong", ["varr", 7, ["var"], None])
+def test_an_axis_of_no_type_names_those_there_are(wrong: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Definition.model_validate(DEFINITION | {"axes": {"m": {"type": wrong}, "n": {"value": 4}}})
+    (error,) = refused.value.errors()
+    assert error["loc"] == ("axes", "m")
+    assert error["msg"] == "type should be 'const' (with a value) or 'var'"
+
+
 def test_an_axis_without_a_type_is_const_when_it_has_a_value() -> None:
     raw = DEFINITION | {"axes": {"m": {}, "n": {"value": "4", "parent": "m"}}}
     axes = Definition.model_validate(raw).axes
