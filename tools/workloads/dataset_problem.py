@@ -6,7 +6,7 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ CALLED = {
     "cost.py": ("cost",),
 }
 """Functions of an operator's files that are called, by file; any other is the file's own."""
+READ = {"inputs.py": ("FAMILIES", "WHOLE", "REWRITE_PARTLY")}
+"""Constants of an operator's files that are read, by file."""
 ALIKE = 0.75
 """Of two names, from which one is taken for a misspelling of the other."""
 
@@ -147,19 +149,40 @@ def code_problems(operator: Operator) -> list[str]:
     problems = []
     for file, called in CALLED.items() if folder else ():
         path = Path(folder or "", file)
-        names = _functions(path.read_text("utf-8")) if path.is_file() else set(called)
+        source = path.read_text("utf-8") if path.is_file() else None
+        names = _functions(source) if source is not None else set(called)
         if not names & set(called):
             listed = " or ".join(called)
             problems.append(f"{path}: it defines no {listed}, so that nothing of it is called")
-        for name in sorted(names - set(called)):
-            meant = difflib.get_close_matches(name, called, n=1, cutoff=ALIKE)
-            if meant and meant[0] not in names:
-                problems.append(f"{path}: nothing calls {name}(): is {meant[0]}() meant?")
+        for name, meant in _misspelt(names, called):
+            problems.append(f"{path}: nothing calls {name}(): is {meant}() meant?")
+        for name, meant in _misspelt(_constants(source or ""), READ.get(file, ())):
+            problems.append(f"{path}: nothing reads {name}: is {meant} meant?")
     try:
         others = operator.peers() | operator.solutions()
     except HarnessError as error:  # one of them cannot be read
         return [*problems, str(error)]
     return problems + [said for one in others.values() if (said := entry_problem(one)) is not None]
+
+
+def _misspelt(names: Set[str], known: Sequence[str]) -> list[tuple[str, str]]:
+    """Names that nothing knows and that are like one that is not there, with that one."""
+    nearest = {
+        name: difflib.get_close_matches(name, known, n=1, cutoff=ALIKE)
+        for name in sorted(names - set(known))
+    }
+    return [(name, one) for name, found in nearest.items() for one in found if one not in names]
+
+
+def _constants(source: str) -> set[str]:
+    """Names that a source assigns at its top level; none of one that is no Python."""
+    try:
+        body = python_tree(source).body
+    except SyntaxError:  # whoever calls it says so
+        return set()
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def _functions(source: str) -> set[str]:

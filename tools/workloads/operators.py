@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -233,10 +234,11 @@ class Operator:
             return Cost(**fields)
         # cost.py is data of the operator's author: whatever it raises is a fault of that file.
         except Exception as error:
+            names = [one.name for one in fields_of(Cost)]
             raise DatasetError(
                 f"cost() failed for axes {dict(axes)}: {type(error).__name__}: {error}",
                 where=str(path),
-                remedy="It returns a dict with the fields of roofline.Cost.",
+                remedy=f"It returns a dict whose fields may be {', '.join(names)}.",
             ) from error
 
     def expected_cost(self, uuid: str) -> Cost:

@@ -13,6 +13,7 @@ from kernel_harness.tools.workloads.solution_folder import given_solution
 
 Write = Callable[..., Path]
 ORACLE = "def oracle(x):\n    return {}\n\n\ndef trusted(x):\n    return {}\n"
+GENERATE = "def generate(axes):\n    return {}\n"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ ORACLE = "def oracle(x):\n    return {}\n\n\ndef trusted(x):\n    return {}\n"
         ("oracle.py", ORACLE + "def _attend(x):\n    return x\n", []),
         ("oracle.py", "def reference(x):\n    return x\n", ["defines no oracle or trusted"]),
         ("inputs.py", "def generates(axes):\n    return {}\n", ["no generate", "is generate()"]),
+        ("inputs.py", "FAMILYS = ('a',)\n" + GENERATE, ["reads FAMILYS: is FAMILIES meant?"]),
+        ("inputs.py", "FAMILIES = ('a',)\nFAMILY = 'a'\n" + GENERATE, []),
         ("cost.py", "def cost(axes, structure):\n    return {}\n", []),
         ("compare.py", "def compare_al(a):\n    pass\n", ["no compare", "is compare_all()"]),
     ],

@@ -137,8 +137,10 @@ def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_opera
 )
 def test_a_broken_cost_file_is_named(write_operator: Write, text: str) -> None:
     operator = loaded(write_operator(cost__py=text))
-    with pytest.raises(DatasetError, match=r"cost\.py"):
+    with pytest.raises(DatasetError, match=r"cost\.py") as refused:
         operator.cost({"rows": 3, "pages": 1})
+    if "bites" in text:
+        assert "bytes_read, bytes_written, l2_bytes, flops" in str(refused.value)
 
 
 def test_the_generic_cost_counts_every_byte_once_and_says_it_is_a_bound() -> None:
