@@ -93,8 +93,9 @@ def test_a_candidate_without_a_hypothesis_is_refused_and_nothing_is_written(
 def test_a_record_of_other_sources_is_refused(service, judged, trial):
     _, name = judged()
     other, _ = trial(source="def run(x, y):\n    y.copy_(x + x)\n")
-    with pytest.raises(ArchiveError, match="judged sources"):
+    with pytest.raises(ArchiveError, match="judged sources") as refused:
         service.archive_candidate(other, name, "Fewer bytes.")
+    assert f"open_workspace(start_from='{name}')" in str(refused.value)
 
 
 def test_profiles_of_the_same_sources_are_archived_but_no_large_ones(service, judged):

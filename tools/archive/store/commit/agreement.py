@@ -39,5 +39,7 @@ def refuse_mismatch(solution: Solution, evaluation: Evaluation, definition: Defi
             f"The evaluation judged sources {evaluation.content_hash[:12]}, these are"
             f" {solution.content_hash()[:12]}",
             where=where,
-            remedy="The sources changed since; evaluate them again, then archive.",
+            remedy="The sources changed since. Evaluate these and archive that; or get those that "
+            f"were judged by open_workspace(start_from={evaluation.evaluation_id!r}), and archive "
+            "this evaluation from there.",
         )
