@@ -159,6 +159,7 @@ def _answer(
             limits.kernels,
             listed=whole or only_compiled,
             reason_characters=limits.reason,
+            said=evaluation.failure.message if evaluation.failure and not whole else "",
         ),
         evidence=_evidence(evaluation.evidence, chosen, detail),
         content_hash=evaluation.content_hash if whole else None,

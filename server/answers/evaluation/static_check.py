@@ -165,6 +165,7 @@ def static_note(
     *,
     listed: bool = True,
     reason_characters: int = 4_000,
+    said: str = "",
 ) -> str | None:
     """How the check ended, and what it could not show; nothing where all kernels were built.
 
@@ -172,13 +173,15 @@ def static_note(
         rows: of kernels that are shown.
         listed: whether any kernels are shown.
         reason_characters: of what could not be shown.
+        said: of the evaluation's failure; what a compiler said is not told again where it is there.
     """
     if check is None:
         return None
     reason = shorten(check.reason or "", reason_characters)
     alike: dict[str, list[str]] = {}
     for target, words in check.failures.items():
-        alike.setdefault(words.strip().partition(chr(10))[0][:200], []).append(target)
+        if (first := _first_line(words)) not in said:
+            alike.setdefault(first, []).append(target)
     failed = "; ".join(f"{' and '.join(targets)}: {words}" for words, targets in alike.items())
     left = showing(
         min(len(check.kernels), rows),
@@ -186,6 +189,8 @@ def static_note(
         "detail='detailed' shows more, read_report(uri=evaluation_uri, section='static') all.",
     )
     ended = f"Compile-only check {check.status}{f': {reason}' if reason else '.'}"
+    if check.failures and not failed and not reason:
+        ended = ""  # the failure says all of it
     if check.status == "built" and check.kernels:
         ended = reason  # what was built is listed
     return (
@@ -198,6 +203,10 @@ def static_note(
     )
 
 
+def _first_line(words: str) -> str:
+    return shorten(words.strip().partition("\n")[0], 200)
+
+
 def build_words(check: StaticCheck | None) -> str | None:
     """One line on the build for the first target, which need not be here; None where none is known.
 
@@ -207,9 +216,7 @@ def build_words(check: StaticCheck | None) -> str | None:
         return None
     if check.failures:
         target, words = next(iter(check.failures.items()))
-        return (
-            f"It does not build for {target}: {shorten(words.strip().partition(chr(10))[0], 200)}"
-        )
+        return f"It does not build for {target}: {_first_line(words)}"
     if not check.kernels:
         return None
     first = check.kernels[0].target
@@ -248,13 +255,18 @@ def empty_words(kernels: Sequence[StaticKernel]) -> str | None:
 
 
 def static_words(
-    check: StaticCheck | None, axes: Mapping[str, Axes] | None = None, *, rows_too: bool = True
+    check: StaticCheck | None,
+    axes: Mapping[str, Axes] | None = None,
+    *,
+    rows_too: bool = True,
+    said: str = "",
 ) -> str | None:
     """The check as lines of a summary.
 
     Args:
         axes: of each workload that it was compiled as called on, by uuid.
         rows_too: whether each kernel of each target has its line; else fields beside it list them.
+        said: of the evaluation's failure, which is not told again.
     """
     if check is None:
         return None
@@ -268,7 +280,9 @@ def static_words(
         rows += [empty] if (empty := empty_words(check.kernels)) else []
         rows += [f"… {more} more in static and in the record"] if more > 0 else []
     else:
-        rows = [built] if (built := _devices_words(check) or build_words(check)) else []
+        repeated = any(_first_line(words) in said for words in check.failures.values())
+        built = None if repeated else _devices_words(check) or build_words(check)
+        rows = [built] if built else []
     if rows and axes:
         called = {uuid for kernel in check.kernels for uuid in kernel.grids} or set(axes)
         shown = [axes_words(sizes) for uuid, sizes in axes.items() if uuid in called]

@@ -23,6 +23,7 @@ from ..text import (
     lines,
     microseconds,
     number,
+    sentences,
     table,
 )
 from . import static_check
@@ -90,7 +91,13 @@ def only_compiled(evaluation: Evaluation) -> bool:
 def _static_words(evaluation: Evaluation, *, whole: bool) -> str | None:
     if evaluation.scope is not Scope.STATIC:
         return None
-    return static_check.static_words(evaluation.static, axes_of(evaluation), rows_too=whole)
+    failure = evaluation.failure
+    return static_check.static_words(
+        evaluation.static,
+        axes_of(evaluation),
+        rows_too=whole,
+        said=failure.message if failure else "",
+    )
 
 
 def _other_build_words(evaluation: Evaluation) -> str | None:
@@ -122,7 +129,7 @@ def _failure_words(failure: Failure | None, most: int) -> str | None:
     if failure is None:
         return None
     place = f", {axes_words(failure.axes)}" if failure.axes else ""
-    said = (cut(failure.message, most) or failure.kind).rstrip(". ")
+    said = (sentences(failure.message, most) or failure.kind).rstrip(". ")
     return f"{failure.stage}{place}: " + " ".join(f"{part}." for part in (said, *_unsaid(failure)))
 
 

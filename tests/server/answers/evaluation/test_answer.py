@@ -16,6 +16,7 @@ from kernel_harness.server.answers.evaluation.answer import (
     sol_percents,
 )
 from kernel_harness.server.answers.evaluation.models import EvaluationAnswer
+from kernel_harness.server.answers.evaluation.summary import summary
 from kernel_harness.server.answers.text import BUDGET_CHARACTERS
 from kernel_harness.tools.evaluation.ladder.rung_times import RungTime
 from kernel_harness.tools.evaluation.service import Evaluated
@@ -424,6 +425,26 @@ def test_a_failure_is_told_once() -> None:
     )
     for words in ("40 of 128 elements differ", "At [0, 3]: expected 1.0, got 2.0", "row 3"):
         assert words in bare.summary
+
+
+def test_of_several_wrong_outputs_the_first_is_told_whole() -> None:
+    first = (
+        "Output 'new_state': relative rms error 0.264 (limit 1.52e-05), worst element 1.83 of the "
+        "output's rms (limit 0.000149). 130951 of 131072 elements differ (scattered over the whole "
+        "output (100 % of it)); worst at [0, 4, 13, 21]: expected 1.40603, got 0.611198."
+    )
+    record = evaluation(
+        status=Status.INCORRECT_NUMERICAL,
+        stage=Stage.CORRECTNESS,
+        failure=Failure(
+            stage=Stage.CORRECTNESS,
+            kind="wrong_values",
+            message=f"{first} {first.replace('new_state', 'output')}",
+            remedy="Look.",
+        ),
+    )
+    assert first in summary(record, [], None, [], most=300)
+    assert "…" not in summary(record, [], None, [], most=300)
 
 
 def test_an_earlier_verdict_is_said_to_be_one() -> None:

@@ -107,6 +107,20 @@ def test_a_failed_target_is_noted_by_its_first_line():
     ] == "Did not compile for sm_100: kernel.py:7: no"
 
 
+def test_what_the_failure_says_of_a_target_is_not_told_again():
+    check = StaticCheck(
+        status="failed", failures={"sm_90": "kernel.py:7: no\nmore", "sm_100": "kernel.py:9: other"}
+    )
+    said = "It does not compile for sm_90: kernel.py:7: no."
+    assert (static_note(check, said=said) or "").splitlines() == [
+        "Compile-only check failed.",
+        "Did not compile for sm_100: kernel.py:9: other",
+    ]
+    assert static_note(check, said=said + " For sm_100: kernel.py:9: other.") is None
+    assert "does not build" in (static_words(check, rows_too=False) or "")
+    assert static_words(check, rows_too=False, said=said) is None
+
+
 def test_a_kernel_whose_instructions_were_not_read_has_no_mix():
     assert mix_words({}) == ""
     assert (
