@@ -68,6 +68,8 @@ class KernelCalls:
             return False  # loading code may end a capture; not kept: later calls are as good
         axes = self._sizes.axes_of(_shapes(values))
         found = axes is not None and self._sizes.proven(axes) and self._bound(axes, values)
+        if found and not self.kernel.destination_passing:
+            found = self._first_call(key, found)
         if len(self._known) >= MOST_SIZES:
             self._known.clear()
         self._known[key] = found
@@ -81,6 +83,20 @@ class KernelCalls:
         device = next((v.device for v in values if isinstance(v, torch.Tensor)), None)
         shapes = [[sizes[a] for a in form.shape or ()] for form in self.kernel.outputs.values()]
         return self._writing(*shapes, device)
+
+    def _first_call(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The first call on some sizes: whether later ones copy what is returned shows there."""
+
+        def copying(*values: Any) -> Any:
+            return _own(function(*values), values)
+
+        def call(*values: Any) -> Any:
+            result = function(*values)
+            own = _own(result, values)
+            self._known[key] = function if own is result else copying
+            return own
+
+        return call
 
     def _whole(self, result: Any) -> Any:
         """What the operator returns, of what a kernel returned."""
@@ -176,7 +192,7 @@ class KernelCalls:
         axes = self._sizes.axes_of(_shapes(plain))
         assert axes is not None
         result = self._bound(axes, plain)(*plain)
-        return result if self.kernel.destination_passing else self._whole(result)
+        return result if self.kernel.destination_passing else self._whole(_own(result, plain))
 
     def _described(self, *values: Any) -> Any:
         """Outputs without contents, for a compiler."""
@@ -193,6 +209,31 @@ class KernelCalls:
 
 def _shapes(values: Sequence[Any]) -> Shapes:
     return tuple(tuple(v.shape) if isinstance(v, torch.Tensor) else None for v in values)
+
+
+def _own(result: Any, values: Sequence[Any]) -> Any:
+    """What a kernel returned; where an argument's memory is among it, a copy of all, as was judged.
+
+    The argument may be written to again, and a compiler takes no output that is an input.
+    """
+    one = isinstance(result, torch.Tensor)
+    returned = [result] if one else list(result.values() if isinstance(result, dict) else result)
+    lent = {v.untyped_storage().data_ptr() for v in values if isinstance(v, torch.Tensor)}
+    if not any(_memory_of(each) in lent for each in returned):
+        return result
+    if isinstance(result, dict):
+        return {name: _copied(value) for name, value in result.items()}
+    return _copied(result) if one else [_copied(value) for value in result]
+
+
+def _memory_of(value: Any) -> int | None:
+    """Where a tensor's memory begins; None of a number and of no elements."""
+    has_memory = isinstance(value, torch.Tensor) and value.numel()
+    return value.untyped_storage().data_ptr() if has_memory else None
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _plain(value: Any) -> Any:

@@ -412,3 +412,30 @@ def test_it_needs_torch_alone(tmp_path):
     )
     new = set(found.stdout.split()) - {"pydantic", "numpy", "mcp", "triton", "cryptography"}
     assert new == {"kernel_harness"}
+
+
+RETURNS_ITS_INPUT = """
+CALLS = []
+
+
+def run(x, w, alpha):
+    return x.mul_(w).mul_(alpha)
+"""
+
+
+def test_a_kernel_that_returns_its_input_is_called_in_a_compiled_program(write_folder):
+    folder = write_folder(sources=RETURNS_ITS_INPUT, destination_passing=False)
+    applied = apply(scaled, folder)
+    compiled = torch.compile(lambda x: applied.function(x, W, 3.0) + 1, backend="aot_eager")
+    assert torch.equal(compiled(x_of()), x_of() * W * 3.0 + 1)
+    assert not ORIGINAL_CALLS
+
+
+def test_what_a_kernel_returns_is_no_memory_of_an_argument(write_folder):
+    """It was judged by a copy; the program's own function may have returned one."""
+    folder = write_folder(sources=RETURNS_ITS_INPUT, destination_passing=False)
+    applied, x = apply(scaled, folder), x_of()
+    results = [applied.function(x, W, 1.0) for _ in range(3)]
+    for calls, result in enumerate(results, 1):
+        assert torch.allclose(result, x_of() * W**calls)
+    assert not ORIGINAL_CALLS
