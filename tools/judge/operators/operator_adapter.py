@@ -111,7 +111,7 @@ class OperatorAdapter:
     @property
     def reference_place(self) -> str:
         """Where the reference stands, for messages."""
-        return f"{self._reference.place}, field reference"
+        return self._reference.place
 
     @property
     def mutable_inputs(self) -> list[str]:

@@ -47,7 +47,7 @@ class Reference:
     """Runs the reference of one definition.
 
     Args:
-        place: the definition's file or dataset, for messages.
+        place: the file or dataset that it stands in, for messages.
         generic_inputs: whether inputs are drawn at random, by no inputs.py.
         limit_s: of one call.
     """
@@ -62,7 +62,7 @@ class Reference:
     ) -> None:
         self._limit_s = limit_s
         self._definition = definition
-        self.place = place
+        self.place = place if place.endswith(".py") else f"{place}, field reference"
         self._generic_inputs = generic_inputs
         self._run: Callable[..., Any] | None = None
         digest = hashlib.sha256(definition.reference.encode()).hexdigest()[:12]
@@ -103,9 +103,7 @@ class Reference:
 
             with torch.no_grad():
                 result, flops = counting_flops(call) if counted else (call(), None)
-            return named_outputs(
-                self._definition, result, axes, f"{self.place}, field reference"
-            ), flops
+            return named_outputs(self._definition, result, axes, self.place), flops
         except HarnessError:
             raise
         except Exception as error:
@@ -138,7 +136,7 @@ class Reference:
         return DatasetError(
             f"The reference failed with {type(error).__name__}{said}"
             + (f" (for {sizes})" if shown and sizes else ""),
-            where=f"{self.place}, field reference" + (f", line {lines[-1]}" if lines else ""),
+            where=self.place + (f", line {lines[-1]}" if lines else ""),
             remedy=getattr(error, "remedy", "") or self._remedy(),
         )
 
@@ -188,9 +186,11 @@ def counting_flops(run: Callable[[], T]) -> tuple[T, float | None]:
 
 
 def definition_place(definition: Definition, folder: Path | None, root: Path | None) -> str:
-    """Where a definition stands, for messages: its file, else its name."""
+    """Where a definition's reference stands, for messages: a file, else the definition's name."""
     if folder is not None:
-        return str(folder / "definition.json")
+        own = folder / "reference.py"
+        stated = own.is_file() and own.read_text("utf-8") == definition.reference
+        return str(own if stated else folder / "definition.json")
     name = f"definition {definition.name!r}"
     if root is None:
         return name

@@ -50,6 +50,14 @@ def test_a_reference_at_fault_is_named_with_field_and_line(body, words, line):
     assert line in caught.value.where and caught.value.remedy
 
 
+def test_a_reference_in_a_file_of_its_own_is_named_by_that_file():
+    definition = generic_definition(reference="def run(x, s):\n    return x[99]\n")
+    reference = Reference(definition, "silu/reference.py", generic_inputs=True)
+    with pytest.raises(DatasetError) as caught:
+        reference.outputs(INPUTS, AXES, shown=True, counted=False)
+    assert caught.value.where == "silu/reference.py, line 2"
+
+
 def test_a_reference_that_cannot_be_loaded_is_named_with_its_line():
     with pytest.raises(DatasetError, match="ModuleNotFoundError") as caught:
         run("import nothing_of_that_name\ndef run(x, s):\n    return x\n")
@@ -118,6 +126,8 @@ def test_outputs_are_named_in_the_definitions_order():
 def test_a_definition_is_named_by_its_file_where_there_is_one(tmp_path):
     definition = generic_definition()
     assert definition_place(definition, tmp_path, None).endswith("definition.json")
+    (tmp_path / "reference.py").write_text(definition.reference)
+    assert definition_place(definition, tmp_path, None) == str(tmp_path / "reference.py")
     assert definition_place(definition, None, None) == "definition 'generic'"
     assert definition_place(definition, None, tmp_path) == f"definition 'generic' of {tmp_path}"
     file = tmp_path / "definitions" / "demo" / "generic.json"
