@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from ctypes import byref, c_int, c_uint, c_uint64, c_void_p
+from pathlib import Path
 from typing import Any
 
 from kernel_harness.tools.driver import cupti, library, modules
@@ -45,6 +46,12 @@ again:
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def mapped_libraries() -> list[str]:
+    """The files of CUPTI that are mapped into this process."""
+    lines = [line.split(None, 5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    return sorted({line[5] for line in lines if len(line) == 6 and "libcupti" in line[5]})
 
 
 class LoudCupti(Cupti):
@@ -111,14 +118,16 @@ def spans(recorder: ActivityRecorder) -> str:
 def by_ctypes(device: int, *, first: bool = False, subscriber: bool = False) -> None:
     driver = library.CudaDriver()
     bound = LoudCupti()
-    say(f"   {bound.described()}")
+    version = c_uint()
+    bound.call("cuptiGetVersion", byref(version))
+    say(f"   CUPTI {version.value}")
     recorder = ActivityRecorder(bound) if first else None
     callbacks = ModuleCallbacks(bound, lambda *_: None) if subscriber else None
     library.start(driver, device)
     work = Work(driver)
     recorder = recorder or ActivityRecorder(bound)
     work.rounds()
-    say(f"   {spans(recorder)}; mapped {cupti.loaded_files('libcupti')}")
+    say(f"   {spans(recorder)}; mapped {mapped_libraries()}")
     work.rounds()
     say(f"   again: {spans(recorder)} {'' if callbacks is None else 'with a subscriber'}")
 
@@ -155,7 +164,7 @@ def by_package(device: int) -> None:
     package.activity_flush_all(1)
     lengths = [a.end - a.start for a in delivered if "KERNEL" in str(a.kind)]
     say(f"   {len(delivered)} records, kernels {sorted(lengths)[:3]} ns")
-    say(f"   mapped {cupti.loaded_files('libcupti')}")
+    say(f"   mapped {mapped_libraries()}")
 
 
 WAYS = {

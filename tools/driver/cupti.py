@@ -125,23 +125,6 @@ class Cupti:
             self.call("cuptiActivityGetNumDroppedRecords", None, c_uint(0), byref(count))
         return count.value
 
-    def described(self) -> str:
-        """The library's version, and the file that it came from."""
-        version = c_uint()
-        self.call("cuptiGetVersion", byref(version))
-        return f"CUPTI {version.value} of {', '.join(loaded_files('libcupti')) or 'no file'}"
-
-
-def loaded_files(word: str) -> list[str]:
-    """The files with this word in their name that are mapped into this process."""
-    try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-    except OSError:
-        return []
-    return sorted(
-        {fields[5] for line in lines if word in (fields := line.split(None, 5) + [""])[5]}
-    )
-
 
 def _loaded() -> Any:
     for name in SONAMES:

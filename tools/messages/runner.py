@@ -139,9 +139,9 @@ class RunnerReady(Message):
     """The context is there; said once, first."""
 
     kind: Literal["ready"] = "ready"
-    context_ns: Count
-    clock_note: Words | None = Field(default=None, max_length=400)
-    clock_library: Words = Field(default="", max_length=400, description="Version and file.")
+    clock_note: Words = Field(
+        default="", max_length=400, description="Why no activity is recorded in it."
+    )
 
 
 class MemoryMapped(Message):
@@ -155,8 +155,6 @@ class PlanLoaded(Message):
     """The plan can be replayed."""
 
     kind: Literal["loaded"] = "loaded"
-    modules_ns: Count
-    memory_ns: Count
     kept: Words = Field(
         default="", max_length=400, description="What its kernels can keep between two replays."
     )

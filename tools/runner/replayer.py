@@ -90,12 +90,10 @@ class Replayer:
         self._events: list[tuple[int, int]] = []
         self._enqueued: list[int] = []
         self._recorder: ActivityRecorder | None = None
-        self.note: str | None = None
-        self.library = ""
+        self.note = ""
+        """Why no activity is recorded; empty where it is."""
         try:
-            cupti = Cupti()
-            self._recorder = ActivityRecorder(cupti)
-            self.library = cupti.described()
+            self._recorder = ActivityRecorder(Cupti())
         except CapabilityError as error:
             self.note = str(error)[:400]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-import time
 from typing import Literal
 
 from ..driver import library
@@ -71,7 +70,6 @@ class RunnerServer:
             return
 
     def _start(self) -> None:
-        begin = time.perf_counter_ns()
         try:
             self._driver = self._driver or library.CudaDriver()
             device = library.start(self._driver, self._device_index)
@@ -80,14 +78,7 @@ class RunnerServer:
         except (HarnessError, OSError) as error:
             self._send(_fault("start", error))
             raise WireClosedError("The runner could not start") from error
-        spent = time.perf_counter_ns() - begin
-        self._send(
-            RunnerReady(
-                context_ns=spent,
-                clock_note=self._replayer.note,
-                clock_library=self._replayer.library[:400],
-            )
-        )
+        self._send(RunnerReady(clock_note=self._replayer.note))
 
     def _answered(self) -> bool:
         message, fds = recv_frame(self._socket, to_runner, TRUSTED_FRAME_BYTES)
@@ -132,16 +123,11 @@ class RunnerServer:
             self._replayer.forget()
             self._plan.close()
             self._plan = None
-        begin = time.perf_counter_ns()
         scratch = self._memory.map_scratch(message.plan.regions)
-        mapped = time.perf_counter_ns()
         stream = self._replayer.stream
         self._plan = LoadedPlan(self._driver, message.plan, blobs, stream, scratch)
         library.synchronize(self._driver)
-        loaded = time.perf_counter_ns()
-        return PlanLoaded(
-            modules_ns=loaded - mapped, memory_ns=mapped - begin, kept=self._plan.kept
-        )
+        return PlanLoaded(kept=self._plan.kept)
 
     def _send(self, message: Message) -> None:
         send_frame(self._socket, message)

@@ -92,11 +92,6 @@ def test_what_was_delivered_is_collected_once_and_counted():
     assert recorder.counts == {"requested": 1, "delivered": 1, "memset": 1, "dropped": 2}
 
 
-def test_the_files_of_a_library_are_those_that_are_mapped():
-    assert any("libc" in path for path in cupti.loaded_files("libc"))
-    assert cupti.loaded_files("no such library") == []
-
-
 class Library(SimpleNamespace):
     """Remembers the callback that is subscribed."""
 

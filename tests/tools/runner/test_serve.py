@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from kernel_harness.tools.errors import CapabilityError
 from kernel_harness.tools.messages.launch_plan import (
     ARENA_BASE,
     COPIES_BASE,
@@ -102,7 +103,7 @@ class Judge:
 
 @pytest.fixture
 def driver(monkeypatch):
-    monkeypatch.setattr(replayer, "Cupti", lambda: SimpleNamespace(described=lambda: "CUPTI 0"))
+    monkeypatch.setattr(replayer, "Cupti", SimpleNamespace)
     monkeypatch.setattr(replayer, "ActivityRecorder", lambda _: NoRecords())
     return RunnerDriver()
 
@@ -114,6 +115,15 @@ def judge(driver):
     yield judge
     judge.socket.close()
     judge.thread.join(10)
+
+
+def test_a_runner_says_at_its_start_why_it_records_no_activity(driver, monkeypatch):
+    def refused(_: Any) -> Any:
+        raise CapabilityError("cuptiActivityEnable failed with CUPTI error 35")
+
+    assert Judge(driver).hear() == RunnerReady()
+    monkeypatch.setattr(replayer, "ActivityRecorder", refused)
+    assert "CUPTI error 35" in Judge(driver).hear().clock_note
 
 
 def launches(driver: FakeDriver) -> int:

@@ -77,6 +77,11 @@ class RunnerProcess:
         """Its id."""
         return self._process.pid
 
+    @property
+    def clock_note(self) -> str:
+        """Why no activity is recorded in it, as it said at its start; empty where it is."""
+        return self.ready().clock_note
+
     def ready(self) -> RunnerReady:
         """Waits for the context.
 

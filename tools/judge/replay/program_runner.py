@@ -122,6 +122,11 @@ class ProgramRunner:
         return self._runner.prepared()
 
     @property
+    def clock_note(self) -> str:
+        """Why it records no activity, as it said before a plan was loaded; empty where it does."""
+        return self._runner.clock_note
+
+    @property
     def nbytes(self) -> int:
         """Device memory that it shares, and what its loaded plan wants beside that."""
         regions = self._recorded.checked.plan.regions if self._recorded else ()

@@ -281,7 +281,8 @@ class SealedTiming:
                 raise NotSealedError(f"{DIFFERS}: {str(error)[:300]}") from error
         program.checked += len(calls)
         if any(call.times.span_ns is None for call in calls):
-            raise NotSealedError("a replay left no activity records")
+            why = program.runners[0].clock_note
+            raise NotSealedError("a replay left no activity records" + (f": {why}" if why else ""))
         return [outcome.claims for outcome in outcomes]
 
     def _other_families(self, case: Case, program: ReplayedProgram, watch: ClockWatch) -> None:

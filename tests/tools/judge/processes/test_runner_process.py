@@ -174,7 +174,7 @@ from kernel_harness.tools.messages.sockets import recv_frame, send_frame
 def main():
     judge = socket.socket(fileno=int(sys.argv[-1]))
     time.sleep(0.2)
-    send_frame(judge, RunnerReady(context_ns=1))
+    send_frame(judge, RunnerReady())
     while recv_frame(judge, to_runner, TRUSTED_FRAME_BYTES):
         send_frame(judge, BatchDone(enqueue_ns=7))
 """

@@ -90,6 +90,7 @@ class ScriptedRunner:
     activities: int = 1
     ended: bool = False
     closed: bool = False
+    clock_note: str = ""
     call_ns: float = 3_500.0
     bound_ns: float = 3_400.0
     not_rotated: str = ""
@@ -551,6 +552,11 @@ CLAIMED = [
         {"candidate": lambda: ScriptedRunner(activities=2)}, "left 2 activities", id="more-work"
     ),
     pytest.param({"candidate": lambda: ScriptedRunner(spans=[None])}, "no activity", id="no-span"),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(spans=[None], clock_note="CUPTI error 35")},
+        "a replay left no activity records: CUPTI error 35",
+        id="no-recorder",
+    ),
     pytest.param(
         {"candidate": lambda: ScriptedRunner(events_more_ns=90_000)}, "events", id="two-clocks"
     ),
