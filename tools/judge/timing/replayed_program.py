@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...messages.runner import ReplayTimes
 from ...schema.measurement import Measurement, Objective, TimeSource
 from ..machine.clock_monitor import ClockWatch
 from ..operators.input_sets import InputSet
+from ..operators.operator_adapter import Case
 from ..replay.decision import ReplayEvidence, decide
 from ..replay.output_checks import RightOutputs
 from ..replay.program_runner import ProgramRunner
@@ -92,3 +94,25 @@ class ReplayedProgram:
             kernels=kernel_times(taken[Objective.COLD].activities),
             clock=TimeSource.SEALED,
         )
+
+
+@dataclass(frozen=True)
+class ReplayedPair:
+    """Candidate and baseline on one workload, and what their replays are given.
+
+    Args:
+        theirs: the baseline; None where a candidate is timed alone.
+        draw: gives inputs that neither has seen.
+        watch: of the device's clock.
+    """
+
+    case: Case
+    ours: ReplayedProgram
+    theirs: ReplayedProgram | None
+    draw: Callable[[], InputSet]
+    watch: ClockWatch
+
+    @property
+    def programs(self) -> Sequence[ReplayedProgram]:
+        """The candidate, and the baseline where there is one."""
+        return [self.ours] if self.theirs is None else [self.ours, self.theirs]

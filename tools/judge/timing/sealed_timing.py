@@ -34,7 +34,7 @@ from ..trial_parts import Meanwhile, TrialParts
 from .programs.trial_runners import TrialRunners
 from .programs.turns import Turn, paired_turns, replay_in_turn, replayed_sets
 from .recorders import RecordedProgram, launched_kernels
-from .replayed_program import ReplayedProgram
+from .replayed_program import ReplayedPair, ReplayedProgram
 from .samples import Samples, half_width, log_ratios, more_pairs
 from .sustained_timing import NotSustainedError, SustainedTiming
 from .timed_calls import Timed, TimedCalls
@@ -94,11 +94,12 @@ class SealedTiming:
             self._require_same_kernels(recorded)
             with self._runners.replaying():
                 with measured("timing_load"):
-                    ours, theirs = self._runners.load(recorded, self._draw_more(case))
+                    loaded = self._runners.load(recorded, self._draw_more(case))
+                pair = ReplayedPair(case, *loaded, sets, watch)
                 with ExitStack() as stopped:
                     with measured("timing_pause"):
                         stopped.enter_context(self._context.paused())
-                    self._replayed(case, ours, theirs, sets, watch)
+                    self._replayed(pair)
         except NotRecordedError as error:
             self._not_recorded = str(error) if error.final else None
             raise NotSealedError(str(error)) from error
@@ -107,12 +108,12 @@ class SealedTiming:
             # One that does not start does not start the next time either.
             self._not_recorded = error.what if error.stage == "start" else None
             raise NotSealedError(error.what) from error
-        timed = Timed(calls=ours.checked)
-        timed.measurement = ours.measurement(self._objective, watch)
-        if theirs is not None:
-            timed.baseline = theirs.measurement(self._objective, watch)
+        timed = Timed(calls=pair.ours.checked)
+        timed.measurement = pair.ours.measurement(self._objective, watch)
+        if pair.theirs is not None:
+            timed.baseline = pair.theirs.measurement(self._objective, watch)
             self.recorded_before |= self._runners.recorded_before
-            self._runners.keep(case, theirs.recorded)
+            self._runners.keep(case, pair.theirs.recorded)
         return timed
 
     def close(self) -> None:
@@ -147,14 +148,7 @@ class SealedTiming:
 
     # --- replays ------------------------------------------------------------------------------
 
-    def _replayed(
-        self,
-        case: Case,
-        ours: ReplayedProgram,
-        theirs: ReplayedProgram | None,
-        sets: InputSets,
-        watch: ClockWatch,
-    ) -> None:
+    def _replayed(self, pair: ReplayedPair) -> None:
         """Replays both programs by every clock.
 
         Raises:
@@ -163,35 +157,28 @@ class SealedTiming:
         measured = self._calls.times.measured
         with measured("timing_replay"):
             with measured("timing_clock"):
-                first, least = ours.runners[0], self._context.yardstick_ns
+                first, least = pair.ours.runners[0], self._context.yardstick_ns
                 self._context.yardstick_ns = first.wait_for_clock(least)
-            self._other_families(case, ours, watch)
-            self._pairs(Objective.COLD, case, ours, theirs, sets, watch)
+            self._other_families(pair)
+            self._pairs(Objective.COLD, pair)
             if self._objective in (Objective.CLEAN, Objective.WARM):
-                self._pairs(self._objective, case, ours, theirs, sets, watch)
-            self._beside(ours, theirs, sets(), watch)
+                self._pairs(self._objective, pair)
+            self._beside(pair)
         with measured("timing_witness"):
-            differ = self._witness(ours, theirs)
+            differ = self._witness(pair)
         with measured("timing_sustained"):
-            self._back_to_back(case, ours, theirs, sets, watch)
-        for who, program in (("", ours), ("baseline: ", theirs)):
-            if program is not None and (words := program.not_sealed(differ)):
+            self._back_to_back(pair)
+        for who, program in zip(("", "baseline: "), pair.programs, strict=False):
+            if words := program.not_sealed(differ):
                 raise NotSealedError(f"{who}{words}")
 
-    def _pairs(
-        self,
-        kind: Objective,
-        case: Case,
-        ours: ReplayedProgram,
-        theirs: ReplayedProgram | None,
-        sets: InputSets,
-        watch: ClockWatch,
-    ) -> None:
+    def _pairs(self, kind: Objective, pair: ReplayedPair) -> None:
         """Takes times of a kind in turns until the interval of the ratio is narrow.
 
         Of cold times that do not rank as many are taken as the evidence of a seal needs.
         """
-        asked, staged = self._checks.pairs_per_block, self._calls_for(case)
+        ours, theirs = pair.ours, pair.theirs
+        asked, staged = self._checks.pairs_per_block, self._calls_for(pair.case)
         turn = self._rng.randrange(2)  # nobody knows which program is the first
         most = self._checks.max_pairs
         if kind is not self._objective:
@@ -201,13 +188,13 @@ class SealedTiming:
         while len(mine.spans_ns) < most:
             while asked > 0 and len(mine.spans_ns) < most:
                 # A runner sees each set once; those of other pairs are other processes.
-                drawn = self._drawn(sets, asked, (ours, theirs))
+                drawn = self._drawn(pair, asked)
                 asked -= len(drawn)
                 for begin in range(0, len(drawn), staged):
                     some = drawn[begin : begin + staged]
                     left = most - len(mine.spans_ns)
                     turns = paired_turns(kind, (ours, theirs), some, left, turn, self._rng)
-                    self._take(kind, turns, watch)
+                    self._take(kind, turns, pair.watch)
                     turn += len(ours.runners)
                 drawn = some = turns = ()  # freed before others are drawn
             ratios = log_ratios(mine, other)
@@ -236,16 +223,13 @@ class SealedTiming:
                     program.note(input_set, call.times, self._rng)
                 program.samples[kind].add(outcome, turn.block, turn.at_s)
 
-    def _drawn(
-        self, sets: InputSets, asked: int, programs: Sequence[ReplayedProgram | None]
-    ) -> Sequence[InputSet]:
+    def _drawn(self, pair: ReplayedPair, asked: int) -> Sequence[InputSet]:
         """As many input sets as are asked for, fewer where more would take too much memory."""
-        for program in programs:
-            if program is not None:
-                program.right.forget()
-        drawn = [sets()]
+        for program in pair.programs:
+            program.right.forget()
+        drawn = [pair.draw()]
         most = max(1, DRAWN_BYTES // max(1, drawn[0].nbytes))
-        return drawn + [sets() for _ in range(min(asked, most) - 1)]
+        return drawn + [pair.draw() for _ in range(min(asked, most) - 1)]
 
     def _judged(
         self,
@@ -285,35 +269,28 @@ class SealedTiming:
             raise NotSealedError("a replay left no activity records" + (f": {why}" if why else ""))
         return [outcome.claims for outcome in outcomes]
 
-    def _other_families(self, case: Case, program: ReplayedProgram, watch: ClockWatch) -> None:
-        """Replays a call on inputs of families that are not timed.
+    def _other_families(self, pair: ReplayedPair) -> None:
+        """Replays a call of the candidate on inputs of families that are not timed.
 
         A plan that is right for values as they are timed alone is one for show.
 
         Raises:
             NotSealedError: when a replay is wrong.
         """
-        count = min(self._checks.families + 1, program.runners[0].most_calls)
+        count = min(self._checks.families + 1, pair.ours.runners[0].most_calls)
         families = pick_families(self._operator.families, count, self._rng)
         if families:
-            drawn = [self._generator.generate(case, family) for family in families]
-            self._spans([program], drawn, None, watch)
+            drawn = [self._generator.generate(pair.case, family) for family in families]
+            self._spans([pair.ours], drawn, None, pair.watch)
 
-    def _beside(
-        self,
-        ours: ReplayedProgram,
-        theirs: ReplayedProgram | None,
-        input_set: InputSet,
-        watch: ClockWatch,
-    ) -> None:
+    def _beside(self, pair: ReplayedPair) -> None:
         """Replays the same inputs with a warm cache, and with one that holds no dirty line."""
-        programs = [ours] if theirs is None else [ours, theirs]
-        most = min(program.runners[0].most_calls for program in programs)
-        sets = [input_set] * min(self._checks.warm_calls + 1, most)
+        most = min(program.runners[0].most_calls for program in pair.programs)
+        sets = [pair.draw()] * min(self._checks.warm_calls + 1, most)
         for kind in (Objective.WARM, Objective.CLEAN):
             if kind is not self._objective:
-                found = self._spans(programs, sets, kind, watch)
-                for program, spans in zip(programs, found, strict=True):
+                found = self._spans(pair.programs, sets, kind, pair.watch)
+                for program, spans in zip(pair.programs, found, strict=True):
                     # The first warm one finds the cache as the flush before left it.
                     program.samples[kind].spans_ns += spans[1:]
 
@@ -337,30 +314,21 @@ class SealedTiming:
             turn.program.right.forget()
         return found
 
-    def _back_to_back(
-        self,
-        case: Case,
-        ours: ReplayedProgram,
-        theirs: ReplayedProgram | None,
-        sets: InputSets,
-        watch: ClockWatch,
-    ) -> None:
+    def _back_to_back(self, pair: ReplayedPair) -> None:
         """Times calls back to back: until the interval is narrow if they rank, else a few."""
         kind = Objective.SUSTAINED
         try:
             if self._objective is kind:
-                self._pairs(kind, case, ours, theirs, sets, watch)
+                self._pairs(kind, pair)
             elif count := self._checks.sustained_passes:
-                drawn = [sets() for _ in range(self._calls_for(case))]
-                for program in (ours, theirs):
-                    if program is not None:
-                        program.samples[kind].spans_ns += self._passes(program, 0, drawn, count)
+                drawn = [pair.draw() for _ in range(self._calls_for(pair.case))]
+                for program in pair.programs:
+                    program.samples[kind].spans_ns += self._passes(program, 0, drawn, count)
         except NotSustainedError as error:
             if self._objective is kind:
                 raise NotSealedError(f"sustained times: {error}") from error
-            for program in (ours, theirs):
-                if program is not None:
-                    program.samples[kind] = Samples()
+            for program in pair.programs:
+                program.samples[kind] = Samples()
             self._calls.note("sustained", f"There is no sustained time here: {error}")
 
     def _passes(
@@ -370,23 +338,23 @@ class SealedTiming:
         with self._context.contexts_held():
             return self._sustained.passes(program.runners[block], layout, input_sets, count)
 
-    def _witness(self, ours: ReplayedProgram, theirs: ReplayedProgram | None) -> str:
+    def _witness(self, pair: ReplayedPair) -> str:
         """Bounds the mean spans by the judge's own clock; how the runners differ, in words.
 
         The bound is of the inputs that lie in place. Where what a call takes depends on its
         inputs, the mean of all may lie below it; then one of the timed calls is looked at again.
         A plan that was kept is of the operator's own baseline, and was bounded when it was new.
         """
-        for program in (ours, theirs):
-            bounded = program is theirs and self._runners.recorded_before
-            if program is not None and not bounded:
+        for program in pair.programs:
+            bounded = program is pair.theirs and self._runners.recorded_before
+            if not bounded:
                 program.witness = program.runners[0].witness()
                 if program.doubted:
                     self._look_again(program)
-        if theirs is None:
+        if pair.theirs is None:
             return ""
-        pairs = zip(ours.runners, theirs.runners, strict=True)
-        return next(filter(None, (unlike(a.yardstick, b.yardstick) for a, b in pairs)), "")
+        runners = zip(pair.ours.runners, pair.theirs.runners, strict=True)
+        return next(filter(None, (unlike(a.yardstick, b.yardstick) for a, b in runners)), "")
 
     def _look_again(self, program: ReplayedProgram) -> None:
         runner, (chosen, reported_ns) = program.runners[0], program.chosen
