@@ -7,6 +7,7 @@ cannot be imported is listed with its reason. Nothing of the suite is part of th
 | ------------------------------------------- | ------------------------------------------------ |
 | definition, op_type optional                | definition.json                                  |
 | axes by an expression                       | const, or var with a constraint that says so     |
+| sizes in shapes by their digits             | const axes, n1 and the like                      |
 | inputs: random, by rules of their names     | inputs.py                                        |
 | inputs: custom, by the entry point          | inputs.py, called under a seed of the judge's    |
 | inputs: scalar, safetensors                 | as they are, paths from the folder               |
@@ -32,7 +33,6 @@ import tomli_w
 from pydantic import ValidationError
 
 from ..errors import RequestError
-from ..schema.constraints import value_of
 from ..schema.flashinfer_trace import Definition, DType, Solution
 from .operator_folder import (
     CANDIDATES,
@@ -44,6 +44,7 @@ from .operator_folder import (
     write_candidate,
 )
 from .origin import TaskOrigin
+from .probing.stated_axes import UnfitProblemError, axes_of, by_axes, names_in, size_of
 from .texts.sol_execbench import custom_inputs_text, inputs_text
 
 SUITE = "sol-execbench"
@@ -53,7 +54,7 @@ NOT_JUDGED = (DType.FLOAT4_E2M1,)
 """Element types that the format has and torch has not: of single float4 numbers."""
 LANGUAGES = {
     **dict.fromkeys(("pytorch", "cute_dsl", "cutile", "cudnn_frontend", "python"), "python"),
-    "triton": "triton",
+    **dict.fromkeys(("triton", "tlx"), "triton"),
     **dict.fromkeys(("cuda_cpp", "cutlass", "cudnn", "cublas", "cuda", "cpp"), "cuda"),
 }
 SUFFIXES = (".cu", ".cuh", ".cpp", ".cc", ".cxx")
@@ -69,10 +70,6 @@ TOLERANCE = {
     "nonfinite": "none",
 }
 """The suite's criterion, where a workload states none."""
-
-
-class UnfitProblemError(Exception):
-    """A problem has no form that an operator can have; the words say why."""
 
 
 @dataclass
@@ -190,13 +187,15 @@ def _definition(problem: SolProblem) -> Definition:
         dtype = spec.get("dtype")
         if dtype not in list(DType) or dtype in NOT_JUDGED:
             raise UnfitProblemError(f"{name!r} has the dtype {dtype}, which cannot be compared")
-    axes, constraints = _axes(given)
-    known = ("name", "description", "inputs", "outputs", "reference", "tags")
+    axes, constraints = axes_of(given)
+    known = ("name", "description", "reference", "tags")
     fields = {key: given[key] for key in known if given.get(key) is not None}
+    tensors = {key: by_axes(given.get(key), axes) for key in ("inputs", "outputs")}
     try:
         return Definition.model_validate(
             {
                 **fields,
+                **tensors,
                 "op_type": given.get("op_type") or SUITE,
                 "axes": axes,
                 "constraints": [*(given.get("constraints") or ()), *constraints],
@@ -207,46 +206,6 @@ def _definition(problem: SolProblem) -> Definition:
         place = ".".join(str(part) for part in first["loc"])
         words = first["msg"].removeprefix("Value error, ")
         raise UnfitProblemError(f"{place}: {words}" if place else words) from error
-
-
-def _axes(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The axes, and the constraints that stand for expressions over variable ones."""
-    axes = {name: dict(axis) for name, axis in given.get("axes", {}).items()}
-    constants = {n: a["value"] for n, a in axes.items() if a.get("type") == "const"}
-    constraints = []
-    for name, axis in axes.items():
-        if axis.get("type") != "expr":
-            continue
-        names = _names(axis.get("expression", ""))
-        if unknown := names - set(axes):
-            text = axis.get("expression")
-            raise UnfitProblemError(f"axis {name!r} is {text!r}: no axis {', '.join(unknown)}")
-        if names <= set(constants):
-            size = _size(name, axis["expression"], constants)
-            axes[name] = {"type": "const", "value": size}
-            constants[name] = size
-        else:
-            axes[name] = {"type": "var"}
-            constraints.append(f"{name} == {axis['expression']}")
-    return axes, constraints
-
-
-def _names(expression: str) -> set[str]:
-    try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except SyntaxError as error:
-        raise UnfitProblemError(f"the expression {expression!r} cannot be read") from error
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
-def _size(name: str, expression: str, axes: Mapping[str, int]) -> int:
-    try:
-        value = value_of(expression, axes)
-    except ValueError as error:
-        raise UnfitProblemError(f"axis {name!r}: {error}") from error
-    if value != int(value) or value < 0:
-        raise UnfitProblemError(f"axis {name!r} is {expression!r} = {value}, which is no size")
-    return int(value)
 
 
 def _workload(
@@ -260,11 +219,11 @@ def _workload(
     constants = {n: a["value"] for n, a in declared.items() if a.get("type") == "const"}
     left = {n: a["expression"] for n, a in declared.items() if a.get("type") == "expr"}
     while left:
-        ready = [n for n, text in left.items() if _names(text) <= {*constants, *axes}]
+        ready = [n for n, text in left.items() if names_in(text) <= {*constants, *axes}]
         if not ready:
             raise UnfitProblemError(f"workload {given['uuid']} has no size for {', '.join(left)}")
         for name in ready:
-            axes[name] = _size(name, left.pop(name), {**constants, **axes})
+            axes[name] = size_of(name, left.pop(name), {**constants, **axes})
     sizes = {name: size for name, size in axes.items() if name in variable}
     inputs = {
         name: _input(spec, problem.folder, root) for name, spec in given.get("inputs", {}).items()

@@ -131,6 +131,12 @@ SMALL = """
     def run(x):
         return x * 1e-6
     """
+LITERAL = """
+    import torch
+
+    def run(x, row):
+        return x * row, x.sum(0, keepdim=True)
+    """
 PAGED = """
     import torch
 
@@ -341,6 +347,16 @@ TASKS: dict[str, tuple[Fields, list[Fields]]] = {
         },
         [workload("packed-6", {"rows": 6}, {"packed": "random", "scale": 0.5})],
     ),
+    "samples/literal": (
+        {
+            "name": "literal_sizes",
+            "axes": {"n1": VAR, "width": {"type": "expr", "expression": "3 + 5"}},
+            "inputs": {"x": tensor("n1", "1"), "row": tensor("1", "8")},
+            "outputs": {"out": tensor("n1", "width"), "total": tensor("1", "1")},
+            "reference": LITERAL,
+        },
+        [workload("literal-6", {"n1": 6}, {"x": "random", "row": "random"})],
+    ),
     "samples/small": (
         {
             "name": "small_values",
@@ -490,6 +506,11 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
         "import triton.language.extra.tlx as tlx\n\ndef run(x, weight):\n    return x\n",
         "NOT_JUDGED",
     ),
+    ("examples/norm", "fork_by_its_language"): (
+        spec(["tlx"], pip_packages=["fbtriton"]),
+        "import triton.language.extra.tlx as tlx\n\ndef run(x, weight):\n    return x\n",
+        "NOT_JUDGED",
+    ),
     ("examples/heads", "same"): (spec(["pytorch"]), HEADS, "PASSED"),
     ("examples/heads", "one_output"): (
         spec(["pytorch"]),
@@ -559,6 +580,12 @@ SOLUTIONS: dict[tuple[str, str], tuple[Fields, str, str]] = {
     ("samples/four_bits_packed", "halves_exchanged"): (
         spec(["pytorch"]),
         FOUR_BITS.replace("(bits & 15, bits >> 4)", "(bits >> 4, bits & 15)"),
+        "INCORRECT_NUMERICAL",
+    ),
+    ("samples/literal", "same"): (spec(["pytorch"]), LITERAL, "PASSED"),
+    ("samples/literal", "total_of_the_row"): (
+        spec(["pytorch"]),
+        LITERAL.replace("x.sum(0, keepdim=True)", "row.sum(1, keepdim=True)"),
         "INCORRECT_NUMERICAL",
     ),
     ("samples/small", "nan"): (

@@ -46,6 +46,16 @@ def test_an_expression_is_a_size_or_a_constraint(dataset: Dataset) -> None:
     assert ragged.workloads[0].axes == {"tokens": 20, "sequences": 3, "bounds": 4}
 
 
+def test_a_size_by_its_digits_is_an_axis_of_it(dataset: Dataset) -> None:
+    definition = dataset.operators["literal_sizes"].definition
+    assert definition.var_axes == ("n1",)
+    assert definition.const_axes == {"width": 8, "n_1": 1, "n8": 8}
+    assert definition.input_shapes({**definition.const_axes, "n1": 6}) == {
+        "x": (6, 1),
+        "row": (1, 8),
+    }
+
+
 def test_the_policy_is_the_suite_s_criterion(dataset: Dataset, tmp_path: Path) -> None:
     policy = dataset.operators["norm_h64"].policy
     assert policy.criterion is Criterion.BOTH and policy.process is ProcessChanges.REFUSED

@@ -1,4 +1,4 @@
-"""What the code of tasks takes and gives, asked of a process of its own.
+"""What the code of tasks takes and gives, asked of a process of its own; and what problems state.
 
 client             asks that process
 task_probe         that process: runs each task's code in a fork
@@ -8,4 +8,5 @@ gpu_mode_facts     of a task of gpu-mode
 robust_kbench_facts  of a task of robust-kbench
 autokernel_facts   of an operation of AutoKernel
 axes               axes for tensors whose sizes are known for several cases
+stated_axes        axes that a problem states, some by expressions
 """
