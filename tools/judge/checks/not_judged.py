@@ -27,6 +27,8 @@ REMEDIES: dict[str, str] = {
 }
 """Kinds of failure that are this machine's, and what to do about each."""
 ONLY_WITHOUT_GPU = ("needs_gpu", "interpreter_limit")
+SAME_CHARACTERS = 200
+"""Of a reason, which is cut elsewhere: when these stand in a message, all of it does."""
 PREFIX = "This machine cannot judge it: "
 
 
@@ -84,16 +86,19 @@ def nothing_ran(budget_s: float, reason: str, *, interpreted: bool) -> tuple[Sta
 
 def with_checked(failure: Failure, check: StaticCheck | None) -> Failure:
     """The failure with what compiling for targets showed all the same."""
-    return failure.model_copy(
-        update={"message": f"{failure.message.rstrip(' .')}. {_checked_words(check)}"}
-    )
+    said = failure.message.rstrip(" .")
+    if check is not None and check.reason and check.reason[:SAME_CHARACTERS].rstrip(".") in said:
+        check = check.model_copy(update={"reason": None})
+    return failure.model_copy(update={"message": f"{said}. {_checked_words(check)}"})
 
 
 def _checked_words(check: StaticCheck | None) -> str:
     if check is None:
         return "Nothing else was checked."
     if check.status != "built":
-        return f"It was not compiled for targets: {(check.reason or 'no reason').rstrip('.')}."
+        if not check.reason:
+            return "Nor was it compiled for targets."
+        return f"It was not compiled for targets: {check.reason.rstrip('.')}."
     found = {kernel.target for kernel in check.kernels}
     targets = " and ".join(sorted(found, key=lambda target: (len(target), target)))
     names = ", ".join(sorted({kernel.name for kernel in check.kernels})[:6])

@@ -60,6 +60,19 @@ def test_what_was_checked_all_the_same_is_said():
     assert with_checked(failure, None).message.endswith("Nothing else was checked.")
 
 
+def test_a_reason_is_said_once():
+    _, failure = not_judged("needs_gpu", "it calls PTX")
+    for status in ("unavailable", "failed"):
+        same = StaticCheck(status=status, reason="it calls PTX.")
+        assert with_checked(failure, same).message == (
+            f"{PREFIX}it calls PTX. Nor was it compiled for targets."
+        )
+    long = "libcudart.so is missing, " * 60
+    _, failure = not_judged("toolchain", long)
+    message = with_checked(failure, StaticCheck(status="unavailable", reason=long[:600])).message
+    assert message.count("libcudart.so") == 60
+
+
 def test_a_candidate_for_other_devices_is_not_judged_on_this_one():
     words = other_device(["B200"], "9.0")
     assert words == "it is for sm_100, and this device is sm_90"
