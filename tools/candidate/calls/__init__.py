@@ -1,7 +1,7 @@
 """Calling and timing the entry point.
 
 caller            one call: arguments in, outputs copied out
-shared_memory     the judge's arena as this process maps it
+shared_memory     the judge's arena as this process maps it, and memory returned before
 clock             what measures a call; host time on a CPU
 cuda_clock        times calls on a CUDA device
 cupti_records     CUPTI's activity records, split among calls

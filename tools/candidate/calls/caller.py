@@ -12,15 +12,14 @@ can still do worse; the judge believes the memory it reads, and bounds the rest 
 
 from __future__ import annotations
 
+import difflib
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from ...messages.candidate import Argument, Called, CallRequest, Collected, TensorRef
 from ...messages.launches import DeferredTimes
@@ -29,12 +28,11 @@ from ..cpu.fake_memory import Memory, lay, memory_of
 from ..faults import CandidateError, fault_of
 from . import torch_guards
 from .clock import CallTiming, Clock, NoClock
-from .shared_memory import MappedArena, lies_in
+from .shared_memory import MappedArena, ReturnedMemory, lies_in
 
 LATE_DELAY_S = 0.001
-HELD_CALLS = 8
-HELD_FOREIGN_BYTES = 256 << 20
-"""Of memory that torch did not allocate, whose owner cannot be asked whether he keeps it."""
+NAMED, NAMED_CHARACTERS = 16, 80
+"""Of the keys of a returned dict."""
 
 _sleep = time.sleep
 _synchronize = getattr(torch._C, "_cuda_synchronize", torch.cuda.synchronize)
@@ -235,12 +233,13 @@ class Caller:
     def _taken(
         self, result: Any, refs: Sequence[TensorRef], returned: list[str], lent: Sequence[Any]
     ) -> list[Any]:
-        values = _listed(result, self._candidate.request.output_names)
+        names = self._candidate.request.output_names
+        values = _listed(result, names)
         returned.extend(_described(value) for value in values[:64])
         if len(values) != len(refs):
-            raise CandidateError(
-                "wrong_output_count", f"{len(values)} outputs came back, {len(refs)} are defined"
-            )
+            came = f"{len(values)} output{'s' * (len(values) != 1)} came back, "
+            came += f"{len(refs)} {'are' if len(refs) != 1 else 'is'} defined"
+            raise CandidateError("wrong_output_count", came + _missing(result, names))
         own = [one for one in lent if isinstance(one, torch.Tensor)]
         faults = [self._fault_of(value, ref, own) for value, ref in zip(values, refs, strict=True)]
         found = [(position, fault) for position, fault in enumerate(faults) if fault is not None]
@@ -275,39 +274,6 @@ class Caller:
                 "The returned tensor shares memory with what an earlier call returned",
             )
         return None
-
-
-class ReturnedMemory:
-    """The memory of returned tensors that a later call must not return again.
-
-    That of the last calls is held here. Older memory counts for as long as the candidate keeps it:
-    a ring of any length is found. Memory that torch did not allocate is held up to a bound.
-    """
-
-    def __init__(self) -> None:
-        self._held: deque[list[torch.UntypedStorage]] = deque()
-        self._foreign: deque[torch.UntypedStorage] = deque()
-        self._kept: list[tuple[StorageWeakRef, int, int]] = []
-
-    def add(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Remembers what one call returned."""
-        self._held.append([tensor.untyped_storage() for tensor in tensors])
-        if len(self._held) > HELD_CALLS:
-            for storage in self._held.popleft():
-                self._kept.append((StorageWeakRef(storage), storage.data_ptr(), storage.nbytes()))
-                if not storage.resizable():
-                    self._foreign.append(storage)
-        while sum(storage.nbytes() for storage in self._foreign) > HELD_FOREIGN_BYTES:
-            self._foreign.popleft()
-        self._kept = [kept for kept in self._kept if not kept[0].expired()]
-
-    def holds(self, tensor: torch.Tensor) -> bool:
-        """Whether any byte of the tensor's storage lies in memory that an earlier call returned."""
-        storage = tensor.untyped_storage()
-        begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
-        ranges = [(s.data_ptr(), s.nbytes()) for call in self._held for s in call]
-        ranges += [(at, nbytes) for weak, at, nbytes in self._kept if not weak.expired()]
-        return any(at < end and begin < at + nbytes for at, nbytes in ranges if nbytes)
 
 
 def _require_same_memory(handed: Sequence[torch.Tensor], own: Sequence[torch.Tensor]) -> None:
@@ -371,6 +337,19 @@ def _listed(result: Any, names: Sequence[str]) -> list[Any]:
     elif issubclass(kind, tuple | list):
         values = [*(tuple if issubclass(kind, tuple) else list).__iter__(result)]
     return [_plain(value) for value in values]
+
+
+def _missing(result: Any, names: Sequence[str]) -> str:
+    """Which outputs a returned dict has not, and what it has instead; empty of anything else."""
+    if type(result) is not dict:
+        return ""
+    keys = [key for key in result if type(key) is str]
+    others = [key[:NAMED_CHARACTERS] for key in keys if key not in names][:NAMED]
+    words: list[str] = []
+    for name in [name for name in names if name not in keys][:NAMED]:
+        near = difflib.get_close_matches(name, others, n=1)
+        words.append(f"{name!r} is missing" + (f" (is it {near[0]!r}?)" if near else ""))
+    return f": {', '.join(words)}; the dict has {', '.join(map(repr, others)) or 'nothing else'}"
 
 
 def _plain(value: Any) -> Any:

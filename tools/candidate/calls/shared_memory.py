@@ -2,21 +2,28 @@
 
 The judge allocates and fills it; this process maps it and views it. On a CPU it is a memfd, on a
 GPU a virtual-memory allocation whose POSIX descriptor was handed over. It cannot keep a candidate
-inside the views it was given: guards and checks lie with the judge.
+inside the views it was given: guards and checks lie with the judge. What it returns in memory of
+its own is remembered here, that no later call returns it again.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from ...messages.candidate import Argument, MapArena, TensorRef
 from ...messages.launch_plan import ARENA_BYTES
 from ..faults import CandidateError
+
+HELD_CALLS = 8
+HELD_FOREIGN_BYTES = 256 << 20
+"""Of memory that torch did not allocate, whose owner cannot be asked whether he keeps it."""
 
 DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
@@ -138,3 +145,36 @@ def _map_device_memory(request: MapArena, fd: int) -> torch.Tensor:
     checked(driver.cuMemSetAccess(address, request.nbytes, [access], 1), "Opening the arena")
     buffer = _DeviceBuffer(int(address), request.nbytes)
     return torch.as_tensor(buffer, device=f"cuda:{request.device_index}")
+
+
+class ReturnedMemory:
+    """The memory of returned tensors that a later call must not return again.
+
+    That of the last calls is held here. Older memory counts for as long as the candidate keeps it:
+    a ring of any length is found. Memory that torch did not allocate is held up to a bound.
+    """
+
+    def __init__(self) -> None:
+        self._held: deque[list[torch.UntypedStorage]] = deque()
+        self._foreign: deque[torch.UntypedStorage] = deque()
+        self._kept: list[tuple[StorageWeakRef, int, int]] = []
+
+    def add(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Remembers what one call returned."""
+        self._held.append([tensor.untyped_storage() for tensor in tensors])
+        if len(self._held) > HELD_CALLS:
+            for storage in self._held.popleft():
+                self._kept.append((StorageWeakRef(storage), storage.data_ptr(), storage.nbytes()))
+                if not storage.resizable():
+                    self._foreign.append(storage)
+        while sum(storage.nbytes() for storage in self._foreign) > HELD_FOREIGN_BYTES:
+            self._foreign.popleft()
+        self._kept = [kept for kept in self._kept if not kept[0].expired()]
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether any byte of the tensor's storage lies in memory that an earlier call returned."""
+        storage = tensor.untyped_storage()
+        begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
+        ranges = [(s.data_ptr(), s.nbytes()) for call in self._held for s in call]
+        ranges += [(at, nbytes) for weak, at, nbytes in self._kept if not weak.expired()]
+        return any(at < end and begin < at + nbytes for at, nbytes in ranges if nbytes)

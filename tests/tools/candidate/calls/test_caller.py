@@ -77,12 +77,31 @@ def test_outputs_in_a_dict_are_taken_by_name(candidate):
     assert torch.equal(twice, torch.full((3,), 2.0)) and least.item() == 1
 
 
-def test_a_dict_without_an_output_is_told(candidate):
-    source = "def run(x):\n    return {'twice': x * 2}\n"
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (
+            "{'twice': x * 2, 'leest': x}",
+            "1 output came back, 2 are defined: 'least' is missing (is it 'leest'?); "
+            "the dict has 'leest'",
+        ),
+        (
+            "{'a': x, 'b' * 200: x, 3: x, Key('twice'): x}",
+            f"'twice' is missing, 'least' is missing; the dict has 'a', '{'b' * 80}'",
+        ),
+        ("{}", "'twice' is missing, 'least' is missing; the dict has nothing else"),
+        ("(x, x, x)", "3 outputs came back, 2 are defined"),
+    ],
+)
+def test_outputs_that_a_dict_has_not_are_named_with_what_it_has(candidate, returned, words):
+    """Of a dict with misspelt names nothing was said but that 0 outputs came back."""
+    key = "class Key(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): exit(0)\n"
+    source = f"{key}def run(x):\n    return {returned}\n"
     names = {"output_count": 2, "output_names": ["twice", "least"]}
     assert candidate.build({"kernel.py": source}, **RETURNING, **names).fault is None
     called, _ = candidate.call([torch.ones(3)], [torch.zeros(3), torch.zeros(())])
     assert called.fault.kind == "wrong_output_count"
+    assert called.fault.message.endswith(words)
 
 
 @pytest.mark.parametrize(
