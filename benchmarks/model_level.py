@@ -5,18 +5,21 @@
 Each network of `benchmarks/models` is ranked, then run with a kernel that is known to be faster and
 without, in turn, and the first one with a wrong kernel as well. A row says the planted function's
 place, its share and Amdahl's bound, the measured gain of a step with its 95 % interval, the gain
-that its calls predict, whether the two agree, and the drift of outputs. Networks that the time does
-not suffice for are left out. The exit status is 1 where a row is not as it should be. Figures of a
-machine without a GPU are those of its CPU, for which --size small is made.
+that its calls predict, whether the two agree, and the drift of outputs. A row is printed as soon as
+it is known, and all as a table in the end; what took how long is told on standard error. Networks
+that the time does not suffice for are left out. The exit status is 1 where a row is not as it
+should be. Figures of a machine without a GPU are those of its CPU, for which --size small is made.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -48,22 +51,34 @@ def interval_words(gain: float | None, interval: tuple[float, float] | None) -> 
     return f"{gain:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
+@contextlib.contextmanager
+def said(step: str) -> Iterator[None]:
+    """Says on standard error what is done, and how long it took, so that no time is unexplained."""
+    begin = time.monotonic()
+    yield
+    sys.stderr.write(f"{step}: {time.monotonic() - begin:.1f} s\n")
+    sys.stderr.flush()
+
+
 def measured(network: str, size: str, pairs: int, with_wrong: bool) -> tuple[dict[str, str], bool]:
     """One row of the table, and whether it is as it should be."""
     device, dtype = device_and_dtype()
     program = [sys.executable, str(BENCH), network, "--size", size]
-    ranking = rank_program([*program, "--steps", "10"], warmup=2, steps=4)
+    with said(f"{network} ranked"):
+        ranking = rank_program([*program, "--steps", "10"], warmup=2, steps=4)
     known = known_kernel(network, size == "small")
     row = next(one for one in ranking.operators if one.name == known.ranked)
     wrong: ModelComparison | None = None
     with tempfile.TemporaryDirectory() as place:
         good = write_kernels(known, Path(place, "good"), device, dtype)
-        found = verify_program([*program, "--steps", "14"], good, [known.target], pairs=pairs)
+        with said(f"{network} verified"):
+            found = verify_program([*program, "--steps", "14"], good, [known.target], pairs=pairs)
         if with_wrong:
             bad = write_kernels(known, Path(place, "bad"), device, dtype, wrong=True)
-            wrong = verify_program(
-                [*program, "--steps", "4"], bad, [known.target], pairs=1, steps=2
-            )
+            with said(f"{network} with a wrong kernel"):
+                wrong = verify_program(
+                    [*program, "--steps", "4"], bad, [known.target], pairs=1, steps=2
+                )
     cells = {
         "network": network,
         "planted": f"{known.ranked}: row {row.row}",
@@ -103,6 +118,9 @@ def main() -> int:
         row, good = measured(network, arguments.size, arguments.pairs, not rows)
         longest = max(longest, time.monotonic() - begin)
         rows.append(row | {"seconds": f"{time.monotonic() - begin:.0f}"})
+        # At once: what is stopped later has said what it found until then.
+        sys.stdout.write("; ".join(f"{name} {cell}" for name, cell in rows[-1].items()) + "\n")
+        sys.stdout.flush()
         fine &= good
         if arguments.json:
             arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -9,9 +9,31 @@ transformers.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 from networks import Decoder, ResNet
+
+
+def network_of(name: str, small: bool) -> tuple[Any, tuple[int, ...]]:
+    """A network with random weights, and the shape of what it is given."""
+    if name == "decoder":
+        return (Decoder(128, 2), (384,)) if small else (Decoder(2048, 8), (4096,))
+    if name == "experts":
+        if small:
+            return Decoder(128, 2, experts=8), (256,)
+        return Decoder(2048, 4, experts=32), (8192,)
+    images = (2, 3, 64, 64) if small else (64, 3, 224, 224)
+    if name == "resnet":
+        return ResNet(256, 2) if small else ResNet(512, 8), images
+    if name == "torchvision":
+        from vision_networks import torchvision_resnet
+
+        return torchvision_resnet(small), images
+    import transformer_networks
+
+    model = getattr(transformer_networks, name)(small)
+    return model, (4, 64) if small else (4, 1024)
 
 
 def main() -> None:
@@ -25,23 +47,9 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(7)
     small = arguments.size == "small"
-    if arguments.network == "decoder":
-        model, shape = Decoder(128, 2) if small else Decoder(2048, 8), (384,) if small else (4096,)
-    elif arguments.network == "experts":
-        model = Decoder(128, 2, experts=8) if small else Decoder(2048, 4, experts=32)
-        shape = (256,) if small else (8192,)
-    elif arguments.network in ("llama", "qwen3_next"):
-        import transformer_networks
-
-        model = getattr(transformer_networks, arguments.network)(small)
-        shape = (4, 64) if small else (4, 1024)
-    elif arguments.network == "torchvision":
-        from vision_networks import torchvision_resnet
-
-        model, shape = torchvision_resnet(small), (2, 3, 64, 64) if small else (64, 3, 224, 224)
-    else:
-        model = ResNet(256, 2) if small else ResNet(512, 8)
-        shape = (2, 3, 64, 64) if small else (64, 3, 224, 224)
+    # Where it is to be: a CPU needs twenty seconds for the numbers of the large experts.
+    with torch.device(device):
+        model, shape = network_of(arguments.network, small)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     model = model.to(device, dtype).eval()
     with torch.no_grad():

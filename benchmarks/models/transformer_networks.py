@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 from networks import Norm
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3NextConfig, Qwen3NextForCausalLM
-from transformers.models.llama import modeling_llama
 
 
 def llama(small: bool) -> Any:
     """A Llama."""
+    from transformers.models.llama import LlamaConfig, modeling_llama
+
     modeling_llama.LlamaRMSNorm = Norm
     width = 128 if small else 2048
     config = LlamaConfig(
@@ -28,11 +28,13 @@ def llama(small: bool) -> Any:
         num_key_value_heads=width // 128,
         use_cache=False,
     )
-    return LlamaForCausalLM(config)
+    return modeling_llama.LlamaForCausalLM(config)
 
 
 def qwen3_next(small: bool) -> Any:
     """A Qwen3-Next: three layers with a gated delta rule, one with attention, each with experts."""
+    from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
+
     width, head = (128, 32) if small else (2048, 128)
     config = Qwen3NextConfig(
         vocab_size=512,
