@@ -9,12 +9,14 @@ program does and takes a second less. Runs without and with the kernels take tur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import random
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +41,33 @@ def main(arguments: list[str]) -> int:
     """Makes the runs and writes what was seen; returns the exit status."""
     asked, out = arguments
     request = TypeAdapter(VerifyRequest).validate_json(Path(asked).read_bytes())
+    number, runs = 0, 2 * request.pairs + 1
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for pair in range(request.pairs):
             for with_kernels in (False, True) if pair % 2 == 0 else (True, False):
                 name = f"{'after' if with_kernels else 'before'}{pair}"
-                if status := _forked(_timed, request, with_kernels, pair, folder / name):
+                number += 1
+                what = f"run {number} of {runs}, {'with' if with_kernels else 'without'} kernels"
+                with _said(what):
+                    status = _forked(_timed, request, with_kernels, pair, folder / name)
+                if status:
                     return status
-        if status := _forked(_called, request, folder / "calls"):
+        with _said(f"run {runs} of {runs}, for the times of calls"):
+            status = _forked(_called, request, folder / "calls")
+        if status:
             return status
         Path(out).write_bytes(_gathered(request, folder))
     return 0
+
+
+@contextlib.contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Says on standard error what was run, and for how long: minutes may pass until the answer."""
+    begin = time.monotonic()
+    yield
+    sys.stderr.write(f"{what}: {time.monotonic() - begin:.1f} s\n")
+    sys.stderr.flush()
 
 
 def _forked(act: Callable[..., int], *arguments: Any) -> int:

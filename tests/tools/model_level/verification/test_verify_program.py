@@ -65,8 +65,10 @@ def verified(known, folder: Path, network: str, *, wrong: bool = False, **change
 
 @pytest.mark.process
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_known_faster_kernel_keeps_the_outputs(known, tmp_path, network):
+def test_a_known_faster_kernel_keeps_the_outputs(known, tmp_path, network, capfd):
     found = verified(known, tmp_path / "kernels", network)
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("run ")]
+    assert [line.partition(" of ")[0] for line in said] == [f"run {n}" for n in range(1, 6)]
     (target,) = found.targets
     assert target.applied.missed == {}
     assert sum(call.calls for call in target.applied.calls) == CALLS[network]
