@@ -211,7 +211,7 @@ def gpu_of(device: str) -> DeviceInfo | None:
     return known[int(number or 0)] if int(number or 0) < len(known) else None
 
 
-def devices_of(gpu: DeviceInfo | None) -> tuple[str, ...]:
+def devices_here(gpu: DeviceInfo | None) -> tuple[str, ...]:
     """The device that a record's GPU is here; empty where it is none of this machine's."""
     uuid = _bare(gpu.uuid) if gpu else None
     known = enumerate(nvidia_devices())

@@ -17,7 +17,7 @@ from kernel_harness.tools.devices.environment import (
 from kernel_harness.tools.devices.gpus import (
     alike,
     chosen_devices,
-    devices_of,
+    devices_here,
     devices_text,
     nvidia_devices,
     seen_alone,
@@ -131,11 +131,11 @@ def test_a_process_sees_its_gpu_alone_where_there_are_several(machine):
 def test_a_record_says_which_gpu_it_is_of_and_whether_it_is_alike(machine):
     machine("NVIDIA H200", "NVIDIA H200")
     own = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, uuid="1")  # as torch writes it
-    assert devices_of(own) == ("cuda:1",) and devices_of(None) == ()
+    assert devices_here(own) == ("cuda:1",) and devices_here(None) == ()
     assert alike(own, ["cuda:0"], itself=False) and not alike(own, ["cuda:0"], itself=True)
     assert alike(own, ["cuda:0", "cuda:1"], itself=True)
     other = DeviceInfo(name="NVIDIA B200", executor=Executor.CUDA, uuid="9")
-    assert devices_of(other) == () and not alike(other, ["cuda:0"], itself=False)
+    assert devices_here(other) == () and not alike(other, ["cuda:0"], itself=False)
     assert alike(other, ["cpu"], itself=True)
 
 

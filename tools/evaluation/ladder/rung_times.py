@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...devices.gpus import devices_of
+from ...devices.gpus import devices_here
 from ...devices.targets import suits
 from ...errors import HarnessError
 from ...messages.judge import Checks
@@ -106,7 +106,7 @@ async def _rung_time(
         return RungTime(rung.name, reason=OTHER_GPUS)
     asked = replace(
         request,
-        devices=devices_of(ran_on) if len(request.devices_among(service.devices)) > 1 else (),
+        devices=devices_here(ran_on) if len(request.devices_among(service.devices)) > 1 else (),
         solution=rung.solution,
         baseline=None,
         checks=rung_checks(request),
