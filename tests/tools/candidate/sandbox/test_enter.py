@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -99,6 +101,44 @@ def test_root_is_granted_another_user_and_its_own_namespaces(candidate):
     assert len(set(seen["uid"])) == 1 and 0 not in seen["uid"]
     assert seen["groups"] == []
     assert int(seen["caps"][0].split()[1], 16) == 0
+
+
+def test_bounds_are_in_force_and_nothing_that_it_starts_gains_rights(candidate):
+    names = ("RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_CPU", "RLIMIT_FSIZE")
+    seen = seen_from_inside(
+        candidate,
+        f"import resource\nseen['bounds'] = [resource.getrlimit(getattr(resource, n)) "
+        f"for n in {names}]\n"
+        "seen['status'] = [l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')]\n",
+    )
+    for (soft, hard), most in zip(seen["bounds"], (0, 4096, 3600, 16 << 30), strict=True):
+        assert 0 <= soft == hard <= most
+    assert seen["status"] == ["NoNewPrivs:\t1\n"]
+
+
+@pytest.mark.skipif(not ROOT, reason="needs namespaces of its own")
+def test_shared_memory_and_the_name_of_the_host_are_its_own(candidate):
+    """The segment may be read by every user: only the namespace keeps a candidate from it."""
+    missing = {"ipc", "uts"} & set(candidate.spawned.missing)
+    if missing:
+        pytest.skip(f"this machine refuses {', '.join(sorted(missing))}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    segment = libc.shmget(0, 4096, 0o1666)
+    assert segment >= 0
+    attach = f"libc.shmat({segment}, None, 0o10000)"
+    libc.shmat.restype = ctypes.c_ssize_t
+    try:
+        assert libc.shmat(segment, None, 0o10000) != -1
+        seen = seen_from_inside(
+            candidate,
+            "import ctypes, socket\nlibc = ctypes.CDLL(None)\n"
+            f"libc.shmat.restype = ctypes.c_ssize_t\nseen['attached'] = {attach}\n"
+            "seen['host'] = socket.gethostname()\n",
+        )
+    finally:
+        libc.shmctl(segment, 0, None)
+    assert seen["attached"] == -1
+    assert seen["host"] != socket.gethostname()
 
 
 @pytest.mark.skipif(not ROOT, reason="needs another uid or a process namespace")
