@@ -11,10 +11,17 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import CallOutcome
 from kernel_harness.tools.judge.calls.shared_memory import Damage, Layout
-from kernel_harness.tools.judge.checks.call_verdict import CallVerdict, CaseRecord, judge_call
+from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.checks.call_verdict import (
+    CallVerdict,
+    CaseRecord,
+    judge_call,
+    judge_lost,
+)
 from kernel_harness.tools.judge.operators.input_sets import InputSet
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
-from kernel_harness.tools.messages.candidate import Called
+from kernel_harness.tools.judge.processes.lost import ProcessLost
+from kernel_harness.tools.messages.candidate import Called, CandidateFault
 from kernel_harness.tools.schema.evaluation import Failure, OutputError, Severity, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition
 from kernel_harness.tools.workloads.policy import Policy
@@ -41,17 +48,19 @@ def verdict_on(
     folder: Path | None = None,
     signs: Sequence[str] = (),
     seen: Mapping[str, Any] | None = None,
+    family: str = "typical",
+    fault: CandidateFault | None = None,
     **factors: float,
 ):
     due = torch.randn(6, 128, generator=torch.Generator().manual_seed(0))
     expected = {name: due.double() for name in DEFINITION.outputs}
     trusted = dict.fromkeys(DEFINITION.outputs, due)
-    input_set = InputSet(case, "typical", 0, {"x": due}, expected, trusted)
+    input_set = InputSet(case, family, 0, {"x": due}, expected, trusted)
     outputs = {name: factors.get(name, 1.0) * due for name in DEFINITION.outputs}
     empty = torch.empty(0, dtype=torch.uint8)
     layout = Layout(empty, (), {}, empty, empty)
     outcome = CallOutcome(
-        called=Called(signs=list(signs)),
+        called=Called(signs=list(signs), fault=fault),
         outputs=outputs,
         poisons=dict.fromkeys(outputs, 0),
         layout=layout,
@@ -91,6 +100,37 @@ def test_every_wrong_output_is_told_and_the_worst_is_first():
     assert verdict.failure.output == "c"
     assert verdict.failure.message.index("Output 'c'") < verdict.failure.message.index("Output 'a'")
     assert "Output 'b'" not in verdict.failure.message
+
+
+def test_of_outputs_that_are_wrong_by_a_figure_the_larger_one_is_first():
+    failure = verdict_on(a=1.3, c=1.9).failure
+    assert failure is not None and failure.output == "c"
+    assert failure.message.index("Output 'c'") < failure.message.index("Output 'a'")
+
+
+def test_the_published_tolerance_decides_on_the_inputs_that_it_was_made_for_alone():
+    """The strict limits are wide here: whatever refuses is the published tolerance."""
+    loose = {"rms_factor": 1.0, "max_factor": 1.0, "rms_floor": 1.0, "max_floor": 9.0}
+    tight = {"form": "allclose", "atol": 1e-9, "rtol": 1e-9}
+    policy = Policy.model_validate({"tolerance": tight, "strict": dict.fromkeys("abc", loose)})
+    for family, passed in (("typical", False), ("twin", False), ("large_values", True)):
+        assert verdict_on(policy=policy, family=family, a=1.001).passed is passed
+
+
+def test_a_process_that_speaks_out_of_turn_is_a_violation():
+    verdict = judge_lost(ProcessLost("protocol", "it sent a message unasked"), CASE, "")
+    assert not verdict.passed and verdict.failure is not None
+    (finding,) = verdict.findings
+    assert finding.claim == integrity.TURN and finding.severity is Severity.VIOLATION
+    assert "unasked" in finding.message
+    assert judge_lost(ProcessLost("crash", "signal 11"), CASE, "").findings == []
+
+
+def test_what_only_a_gpu_can_run_is_not_judged_where_inputs_lie_in_the_hosts_memory():
+    lacking = CandidateFault(kind="cuda_error", message="CUDA error: no device")
+    assert verdict_on(fault=lacking).status is Status.NOT_JUDGED
+    raised = CandidateFault(kind="exception", message="ValueError: no")
+    assert verdict_on(fault=raised).status is Status.RUNTIME_ERROR
 
 
 def test_a_factor_is_explained_by_an_axis_of_the_definition():
