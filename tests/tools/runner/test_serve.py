@@ -278,7 +278,8 @@ def test_shared_and_local_memory_are_overwritten_before_each_replay(judge, drive
 
 
 @pytest.mark.parametrize(
-    ("local", "name"), [(2_000, "scrub_local_4k"), (60_000, "scrub_local_16k")]
+    ("local", "name"),
+    [(2_000, "scrub_local_4k"), *((n, "scrub_local_16k") for n in (16_384, 16_385, 60_000))],
 )
 def test_as_much_local_memory_is_overwritten_as_a_kernel_has(judge, driver, local, name):
     driver.local_bytes = local

@@ -32,6 +32,12 @@ def test_a_span_goes_from_the_first_start_to_the_last_end_over_all_streams():
     assert second.span_ns == 10
 
 
+def test_a_kernel_that_ends_before_an_earlier_one_makes_no_span_shorter():
+    activities = [marker(1), kernel(100, 170, 2, 1), kernel(90, 150, 3, 2), marker(4)]
+    (only,) = times_of(activities, MARKER, [None], [1])
+    assert only.span_ns == 80
+
+
 def test_a_replay_that_ran_nothing_has_no_span():
     (only,) = times_of([marker(1), marker(2)], MARKER, [5], [1])
     assert only.span_ns is None and not only.activities
@@ -40,6 +46,8 @@ def test_a_replay_that_ran_nothing_has_no_span():
 def test_no_replay_has_a_span_when_the_markers_do_not_add_up():
     activities = [marker(1), kernel(1, 2, 2), marker(3), marker(4), kernel(5, 6, 5)]
     assert [t.span_ns for t in times_of(activities, MARKER, [None, None], [1, 1])] == [None] * 2
+    more = [*activities, marker(6)]
+    assert [t.span_ns for t in times_of(more, MARKER, [None], [1])] == [None]
 
 
 def test_markers_have_a_size_that_nothing_else_has():

@@ -67,6 +67,7 @@ def test_where_no_other_size_can_be_made_the_rule_is_not_applied(records):
         (1.1, 1.04, True),
         (1.1, 1.0, False),
         (0.9, 0.99, True),
+        (0.5, 0.8, False),
     ],
 )
 def test_a_gain_on_the_public_sizes_alone_is_refused_with_both_ratios(
@@ -81,6 +82,14 @@ def test_a_gain_on_the_public_sizes_alone_is_refused_with_both_ratios(
 def test_held_out_sizes_that_were_to_be_timed_and_were_not_refuse(records):
     outcome = speed_on_held_out(records(ENOUGH), Rules(), 0.0)
     assert outcome.applied and not outcome.passed and "no ratio" in outcome.words
+
+
+def test_the_ratios_of_all_repeats_count_and_each_must_have_one(records):
+    fast, slow = (ENOUGH.model_copy(update={"timed": 6, "ratio": r}) for r in (1.9, 0.9))
+    outcome = speed_on_held_out(records(fast, slow, ratio=2.0), Rules(), 0.0)
+    assert not outcome.passed and outcome.number == pytest.approx((1.9 * 0.9) ** 0.5)
+    untimed = speed_on_held_out(records(fast, ENOUGH, ratio=2.0), Rules(), 0.0)
+    assert not untimed.passed and "no ratio" in untimed.words
 
 
 def test_speed_is_not_asked_of_a_verification_that_timed_no_held_out_size(records):

@@ -101,8 +101,9 @@ def test_every_case_is_called_once_and_counted():
     assert trial.checks.not_run is None and trial.checks.to_time == [cases[1]]
 
 
-def test_the_first_case_that_fails_ends_it():
-    trial = Trial([case(0, 3), case(1, 4), case(2, 5)], lambda c: c.axes["m"] != 4)
+@pytest.mark.parametrize("draw", ["small", TIMED, UNIFORM])
+def test_the_first_case_that_fails_ends_it(draw):
+    trial = Trial([case(0, 3), case(1, 4, draw), case(2, 5)], lambda c: c.axes["m"] != 4)
     assert trial.failed is not None and trial.failed.case.uuid == "held-out-1"
     assert "held-out-2" not in trial.called
 
@@ -140,6 +141,21 @@ def test_chosen_cases_that_did_not_fit_are_said(interpreted):
     trial = Trial([case(0, 3), case(1, 4)], left_s=0.0, interpreted=interpreted)
     assert not trial.called
     assert trial.checks.not_run == "2 of 2 held-out workloads did not fit into the budget"
+
+
+@pytest.mark.parametrize(
+    ("interpreted", "said"),
+    [(True, None), (False, "1 of 2 held-out workloads did not fit into the budget")],
+)
+def test_one_chosen_case_is_enough_where_calls_are_slow_and_nowhere_else(
+    monkeypatch, interpreted, said
+):
+    left = [60.0]
+    monkeypatch.setattr(TimeBudget, "left_s", property(lambda self: left[0]))
+    trial = Trial(
+        [case(0, 3), case(1, 4)], lambda c: not left.__setitem__(0, 0.0), interpreted=interpreted
+    )
+    assert trial.called == ["held-out-0"] and trial.checks.not_run == said
 
 
 def test_a_replay_calls_what_the_record_called():

@@ -99,6 +99,15 @@ def test_what_others_begin_while_calls_are_timed_is_said(load_of):
     assert "4.0 times" in load.disturbance and "30%" in load.disturbance
 
 
+def test_what_others_ended_before_the_timing_did_is_said_all_the_same(load_of):
+    clock = Clock(*[0.012] * 167, 0.005)
+    load = load_of(clock, 0.005)
+    load.preheat()
+    assert clock.now - 100.0 >= WAIT_S
+    load.look()
+    assert "2.4 times" in load.disturbance
+
+
 def test_nothing_is_said_of_a_machine_on_which_nothing_was_timed(load_of):
     load = load_of(Clock(0.005), None, waited=0.9)
     load.look()

@@ -114,6 +114,16 @@ def test_bytes_of_the_host_are_copied_into_the_calls_own_memory_alone():
     check(*plan_of(CUBIN, (b"1234",), nodes=[constant]))
 
 
+@pytest.mark.parametrize(
+    "arena", [(ARENA_BASE - 4096, ARENA_BASE + 4096), (ARENA_BASE + 4096, ARENA_BASE)]
+)
+def test_an_arena_that_the_judge_cannot_have_is_its_own_error(arena):
+    """Memory below it is the plan's own: what lies there would pass for the judge's."""
+    plan, file = plan_with_scratch(CUBIN)
+    with pytest.raises(ValueError, match="part for shared memory"):
+        check(plan, file, arena=[arena])
+
+
 def test_memsets_and_copies_of_the_calls_own_memory_are_accepted():
     nodes = [
         memset(ARENA_BASE),

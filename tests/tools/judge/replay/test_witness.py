@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.judge.replay.witness import contradicts, witness_of
+from kernel_harness.tools.judge.replay.witness import contradicts, t_quantile, witness_of
 
 spans = st.floats(1_000.0, 1e7)
 
@@ -72,6 +72,11 @@ def test_a_larger_surplus_or_its_error_never_refuses_more(span, surplus, error):
     strict = witness_of(*walls, 50, surplus_ns=0.0)
     lenient = witness_of(*walls, 50, surplus_ns=surplus, surplus_error_ns=error)
     assert 0.0 <= lenient.least_ns <= strict.least_ns
+
+
+def test_between_two_quantiles_of_the_table_the_larger_one_counts():
+    assert t_quantile(11) == t_quantile(10) > t_quantile(12)
+    assert t_quantile(29) == t_quantile(20) and t_quantile(500) == t_quantile(30)
 
 
 @pytest.mark.parametrize(("count", "calls"), [(2, 10), (3, 0)])

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
+from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -26,7 +27,15 @@ from kernel_harness.tools.judge.trial_parts import TrialParts
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.drawn_inputs import HeldOutResult
-from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor, Failure, Stage, Status
+from kernel_harness.tools.schema.evaluation import (
+    DeviceInfo,
+    Executor,
+    Failure,
+    Finding,
+    Severity,
+    Stage,
+    Status,
+)
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 
 from ....judging import AFFINE, make_plan, make_solution, read_definition
@@ -175,6 +184,23 @@ def measured(ours: int, theirs: int, **clock: Any) -> Timed:
 def test_a_wrong_replay_of_a_size_that_is_right_when_called_is_noticed(tmp_path, claim, differs):
     failed, _, processes = run(tmp_path, claim=claim)
     assert failed is None and processes.timing.replay_differs is differs
+
+
+def test_one_wrong_replay_among_right_ones_is_noticed_and_only_violations_are_told(
+    tmp_path, monkeypatch
+):
+    differs = measured(1000, 2000, clock_reason="replay differs: 3 values")
+    found = [
+        Finding(claim=integrity.PHYSICS, severity=severity, message=f"{severity} on m=33")
+        for severity in (Severity.VIOLATION, Severity.WARNING)
+    ]
+    results = dict(zip("ab", (measured(1000, 2000), differs), strict=True))
+    monkeypatch.setattr(PairedTiming, "run", lambda self, *given: results)
+    monkeypatch.setattr(PairedTiming, "findings", property(lambda self: found))
+    _, checking, processes = run(tmp_path)
+    assert processes.timing.replay_differs
+    (told,) = checking.findings
+    assert told.severity is Severity.VIOLATION and "33" not in told.message
 
 
 def test_times_beside_a_wrong_replay_of_another_size_are_claimed():
