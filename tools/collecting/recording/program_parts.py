@@ -9,9 +9,11 @@ A part that calls another part with tensors is no leaf, and is left out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.machinery
 import inspect
+import os
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -40,6 +42,7 @@ TORCH_FUNCTIONS = (
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")
 )
+_OURS = Path(__file__).resolve().parents[3]
 
 
 class ProgramParts:
@@ -178,6 +181,11 @@ def _is_own(file: str | None) -> bool:
     """Whether a module's file is the program's own: of no installed package, nor of ours."""
     if file is None or not file.endswith(".py"):
         return False
-    path = Path(file).resolve()
-    ours = Path(__file__).resolve().parents[3]
-    return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, ours))
+    return _is_own_folder(os.path.dirname(file))
+
+
+@functools.cache
+def _is_own_folder(folder: str) -> bool:
+    """The same of a folder: torch's program has thousands of files in a few hundred."""
+    path = Path(folder).resolve()
+    return not any(path.is_relative_to(place) for place in (*_INSTALLED, _OURS))
