@@ -38,6 +38,7 @@ settings.register_profile("random", deadline=None)
 
 
 def pytest_configure(config) -> None:
+    gc.disable()
     folder = tempfile.mkdtemp(prefix="kernel-harness-keys-")
     os.environ["XDG_CONFIG_HOME"] = folder  # noqa: TID251
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -53,8 +54,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Modules and tests live to the end: no collection of garbage need walk them again."""
+    """Modules and tests live to the end: none was garbage, and none need be walked again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
