@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from .judging import JudgeProcess
+from .warm_python import WarmPython
 
 LONG_S = 900
 """Time for a long test that names none."""
@@ -92,3 +94,14 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgeProcess]:
     process = JudgeProcess("cpu", tmp_path_factory.mktemp("judge-cache"))
     yield process
     process.close()
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An interpreter for programs of torch's that tests run, which has imported it before."""
+    if sys.platform != "linux":
+        yield sys.executable
+        return
+    warm = WarmPython(tmp_path_factory.mktemp("warm"))
+    yield str(warm.path)
+    warm.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,7 +46,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 @pytest.fixture
-def program(harness: Any, tmp_path: Path) -> list[str]:
+def program(harness: Any, tmp_path: Path, warm_python: str) -> list[str]:
     """A program of 12 steps, whose device is free."""
     (tmp_path / "bench.py").write_text(PROGRAM, "utf-8")
 
@@ -57,7 +56,7 @@ def program(harness: Any, tmp_path: Path) -> list[str]:
 
     harness.pool = SimpleNamespace(reserved=reserved)
     harness.device = "cpu"
-    return [sys.executable, "bench.py", "12"]
+    return [warm_python, "bench.py", "12"]
 
 
 async def test_a_program_is_ranked_without_the_servers_input(

@@ -211,7 +211,7 @@ def test_a_program_is_run_as_it_is(layers, tmp_path):
     assert "traced_layers_gather: 1 workload of 1 call." in ran.stderr
 
 
-def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path):
+def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path, warm_python):
     (tmp_path / "program.py").write_text(
         "import torch, traced_layers\ntraced_layers.odd(torch.zeros(2), {1})\n", "utf-8"
     )
@@ -219,7 +219,7 @@ def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path):
     targets = "traced_layers.gather,traced_layers.odd"
     asked = [str(tmp_path / "out"), "1.0", targets, str(tmp_path / "program.py")]
     ran = subprocess.run(
-        [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
+        [warm_python, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "traced_layers.odd: 1 call, none written: sizes is a set (1).\n" in ran.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from kernel_harness.tools.workloads.dataset import Dataset
@@ -42,14 +41,14 @@ def main():
 """
 
 
-def test_the_example_works_word_for_word(tmp_path):
+def test_the_example_works_word_for_word(tmp_path, warm_python):
     blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", SKILL.read_text("utf-8"), re.DOTALL)
     assert [name for name, _ in blocks] == ["adapter.py", "test_adapter.py", "record.py"]
     for name, text in [*blocks, ("my_library.py", LIBRARY), ("serving.py", SERVING)]:
         (tmp_path / name).write_text(text, "utf-8")
     for command in (["-m", "pytest", "-q", "-p", "no:cacheprovider", "."], ["record.py"]):
         ran = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+            [warm_python, *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
     operator = Dataset.load(tmp_path / "dataset").operator("my_library_Pool_run")

@@ -158,7 +158,7 @@ def test_what_has_no_tensors_takes_no_share_of_the_time(tmp_path, monkeypatch):
     assert "traced_parts.prepared" not in counts
 
 
-def test_a_program_is_run_without_targets(tmp_path):
+def test_a_program_is_run_without_targets(tmp_path, warm_python):
     (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
     (tmp_path / "program.py").write_text(
         "import torch\nfrom traced_parts import outer\nouter(torch.ones(2, 4))\n", "utf-8"
@@ -166,7 +166,7 @@ def test_a_program_is_run_without_targets(tmp_path):
     module = "kernel_harness.tools.collecting.run_program"
     asked = [str(tmp_path / "out"), "1.0", "", str(tmp_path / "program.py")]
     ran = subprocess.run(
-        [sys.executable, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
+        [warm_python, "-P", "-m", module, *asked], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "traced_parts_waited: 1 workload of 1 call." in ran.stderr

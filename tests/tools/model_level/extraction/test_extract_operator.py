@@ -124,11 +124,11 @@ def negated(x):
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> list[str]:
+def program(tmp_path_factory, warm_python) -> list[str]:
     folder = tmp_path_factory.mktemp("program")
     for name, code in (("program", PROGRAM), ("parts", PARTS), ("helpers", HELPERS)):
         (folder / f"{name}.py").write_text(code, "utf-8")
-    return [sys.executable, str(folder / "program.py")]
+    return [warm_python, str(folder / "program.py")]
 
 
 def observed(name: str, kind: str = "function", *where: str, parameters=()) -> ObservedOperator:
@@ -219,8 +219,9 @@ def test_of_what_returns_none_beside_tensors_the_tensors_are_outputs(program, tm
 
 @pytest.mark.process
 def test_a_row_of_torch_is_extracted_by_the_adapter_of_its_function(program, tmp_path):
+    # By a Python of its own, as a user starts one.
     row = observed("aten::scaled_dot_product_attention", "torch", "parts.attended")
-    done = extract_operator(program, row, tmp_path)
+    done = extract_operator([sys.executable, *program[1:]], row, tmp_path)
     assert (done.workloads, done.calls, done.reference) == (2, 3, "source")
     operator = loaded(tmp_path)
     assert operator.definition.name == "scaled_dot_product_attention"

@@ -74,10 +74,10 @@ def between():
 
 
 @pytest.fixture
-def program(tmp_path):
+def program(tmp_path, warm_python):
     (tmp_path / "program.py").write_text(PROGRAM, "utf-8")
     (tmp_path / "parts.py").write_text(PARTS, "utf-8")
-    return [sys.executable, str(tmp_path / "program.py")]
+    return [warm_python, str(tmp_path / "program.py")]
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,18 @@ def known() -> dict[str, Any]:
     return runpy.run_path(str(MODELS / "known_kernels.py"))
 
 
-def verified(known, folder: Path, network: str, *, wrong: bool = False, **changes: Any):
+def verified(
+    known,
+    folder: Path,
+    network: str,
+    python: str = sys.executable,
+    *,
+    wrong: bool = False,
+    **changes: Any,
+):
     kernel = known["known_kernel"](network, True)
     kernels = known["write_kernels"](kernel, folder, "cpu", "float32", wrong=wrong)
-    words = [sys.executable, str(MODELS / "bench.py"), network, "--steps", "5"]
+    words = [python, str(MODELS / "bench.py"), network, "--steps", "5"]
     target = replace(kernel.target, **changes)
     return verify_program(words, kernels, [target], pairs=2, steps=3)
 
@@ -82,16 +90,17 @@ def test_a_known_faster_kernel_keeps_the_outputs(known, tmp_path, network, capfd
 
 @pytest.mark.process
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_wrong_kernel_is_caught_by_drift_and_named(known, tmp_path, network):
-    found = verified(known, tmp_path / "kernels", network, wrong=True)
+def test_a_wrong_kernel_is_caught_by_drift_and_named(known, tmp_path, network, warm_python):
+    found = verified(known, tmp_path / "kernels", network, warm_python, wrong=True)
     assert found.verdict is ModelVerdict.DRIFTED
     assert found.to_blame == (known["known_kernel"](network, True).target.target,)
 
 
 @pytest.mark.process
-def test_what_cannot_be_verified_is_said(known, tmp_path):
+def test_what_cannot_be_verified_is_said(known, tmp_path, warm_python):
+    inputs = {"x": "y", "weight": "x"}
     with pytest.raises(RequestError, match="It came to nothing"):
-        verified(known, tmp_path / "kernels", "decoder", inputs={"x": "y", "weight": "x"})
+        verified(known, tmp_path / "kernels", "decoder", warm_python, inputs=inputs)
     with pytest.raises(RequestError, match="No kernel"):
         verify_program(["python", "bench.py"], tmp_path, [])
 
