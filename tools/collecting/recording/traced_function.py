@@ -7,7 +7,6 @@ counter; the chosen ones lie at random distances, so that no rhythm of a program
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 import math
@@ -25,6 +24,7 @@ from .call_groups import MOST_SAMPLED, ByteLimit, CallGroup, TensorSeen, seen
 from .module_state import state_of
 from .returned_values import returned_places, returned_tensors
 from .tensor_samples import statistics_of, two_valued
+from .wrapper_code import wrapper_of
 
 MOST_GROUPS = 512
 """Of one function; further ones are counted together and left out of the dataset."""
@@ -132,16 +132,8 @@ class TracedFunction:
 
     def wrapper(self) -> Callable[..., Any]:
         """The function that stands for the original."""
-        original, choose, due = self.original, self._chosen, self._due
-        count, compiling = self._counter.__next__, torch.compiler.is_dynamo_compiling
-
-        @functools.wraps(original)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            if compiling() or count() < due[0]:
-                return original(*args, **kwargs)
-            return choose(original, args, kwargs)
-
-        return recorded
+        count, as_given = self._counter.__next__, self.adapter is not None
+        return wrapper_of(self.original, count, self._due, self._chosen, as_given=as_given)
 
     def call(self, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Calls what stands for the original in this call, as a kernel with its grid does."""
