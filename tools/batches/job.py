@@ -22,9 +22,8 @@ from ..schema.flashinfer_trace import Solution
 from ..schema.measurement import Objective
 from ..schema.record_model import RecordModel
 from ..schema.search.made_by import NOBODY, MadeBy
-from .tar_file import extract
+from .tar_file import JOB_FILE, extract
 
-JOB_FILE = "job.json"
 OPERATORS = "operators"
 MOST_JOB_BYTES = 256 << 20
 _PART = r"[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,200}"

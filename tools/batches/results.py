@@ -16,9 +16,8 @@ from ..errors import DatasetError, RequestError
 from ..schema.record_model import RecordModel
 from ..signing.keyring import Keyring, Verification
 from ..signing.signature import BATCH, canonical
-from .tar_file import extract
+from .tar_file import RESULTS_FILE, extract
 
-RESULTS_FILE = "results.json"
 EVALUATIONS, PROFILES, CALIBRATION = "evaluations", "profiles", "calibration"
 TRIALS_FILE = "trials.bundle"
 MOST_RESULTS_BYTES = 64 << 20

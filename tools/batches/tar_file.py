@@ -14,6 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, RequestError
 
+JOB_FILE, RESULTS_FILE = "job.json", "results.json"
+KINDS = {
+    JOB_FILE: ("a job", "Carry it out on the other machine: kernel-harness batch run."),
+    RESULTS_FILE: ("results", "Merge them where the job was packed: kernel-harness batch merge."),
+}
+"""What a file is that holds one of these, and what it is for."""
 MOST_BYTES = 4 << 30
 MOST_FILES = 100_000
 _COPIED = 1 << 20
@@ -102,6 +108,9 @@ def extract(file: Path, folder: Path, names: re.Pattern[str]) -> list[str]:
 def _checked(file: Path, member: tarfile.TarInfo, names: re.Pattern[str]) -> str:
     name = member.name
     path = PurePosixPath(name)
+    if name in KINDS and not names.fullmatch(name):
+        what, remedy = KINDS[name]
+        raise DatasetError(f"The file holds {what}", where=str(file), remedy=remedy)
     if not names.fullmatch(name) or path.is_absolute() or ".." in path.parts:
         raise _refused(file, f"{name[:200]!r} is none of the files that it may hold")
     if not member.isreg() or member.issparse():

@@ -369,9 +369,9 @@ def test_a_job_that_several_runs_use_is_unpacked_once(swept, tmp_path):
 
 
 def test_results_are_no_job_and_the_other_way_round(home, results, swept, tmp_path):
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match="holds results.*batch merge"):
         read_job(results, _made(tmp_path / "read"))
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match="holds a job.*batch run"):
         merge(home, swept / "job.tar")
 
 
