@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.metadata
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CapabilityError, HarnessError, InfrastructureError, RequestError
 from ..messages.judge import Ready
 from ..settings import Settings, ray_is_secured
+from ..text import counted
 from .judge_actor import JudgeActor
 from .nodes import NodeFacts, chosen_nodes
 from .pool import OF_RAY, ClusterPool, LostJudgeError, Members
@@ -84,6 +86,8 @@ class RayConnection:
             raise CapabilityError(
                 "Ray is not installed", remedy="pip install 'kernel-harness[cluster]'"
             ) from error
+        # What it says of a head that does not answer is told in an error of ours.
+        warnings.filterwarnings("ignore", module=r"ray\.util\.client")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ray")
 
     async def connect(self) -> Members:
@@ -158,6 +162,13 @@ class RayConnection:
                 kind = ray.remote(JudgeActor).options(**asked, scheduling_strategy=there)
                 own = {"command": tuple(self._command)} if self._command else {}
                 placed[name] = kind.remote(device="cpu" if on_cpu else "auto", **own)
+        if not placed:
+            raise InfrastructureError(
+                f"No node of the cluster has a GPU: {counted(len(nodes), 'node')}",
+                where=self._address,
+                remedy="Start nodes that have one; with --device cpu candidates run on the "
+                "processors of nodes, and nothing is timed.",
+            )
         return placed
 
     async def _facts(self, name: str, actor: Any) -> tuple[NodeFacts, Ready]:

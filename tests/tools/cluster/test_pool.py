@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
-from kernel_harness.tools.cluster.connection import address_of
+from kernel_harness.tools.cluster.connection import RayConnection, address_of
 from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.harness import Harness
@@ -25,7 +27,7 @@ def served(tmp_path):
     kernels = write_dataset(tmp_path / "kernels")
     settings = {"data_dir": str(tmp_path), "kernels_dir": str(kernels), "device": "cpu"}
 
-    def made(cluster, *names, within=None):
+    def made(cluster, *names, limits_s=MappingProxyType({})):
         harness = Harness.open(load_settings(settings | {"cluster": "auto"}, {}))
         vars(harness)["pool"] = ClusterPool(cluster.connect, cluster.disconnect)
 
@@ -35,7 +37,7 @@ def served(tmp_path):
                 asked = solution(name, f"return x  # {name}")
                 request = harness.lookup.evaluation_request(solution=asked)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(within):
+                    async with asyncio.timeout(limits_s.get(name)):
                         found.append((await harness.evaluations.evaluate(request)).evaluation)
             state = harness.pool.queue_state(())
             await harness.aclose()
@@ -97,7 +99,9 @@ def test_a_cluster_that_is_gone_is_said_to_be_and_nothing_is_tried_again(served,
 
 def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):
     judge = LocalJudge("ray:a/0", tmp_path)
-    found, state = served(LocalCluster({"ray:a/0": judge}), "hangs", "fine", within=2.0)
+    found, state = served(
+        LocalCluster({"ray:a/0": judge}), "hangs", "fine", limits_s={"hangs": 4.0}
+    )
     assert [one.status for one in found] == [Status.PASSED] and state.held == 0
     assert judge.methods.count("cancel") == 2
 
@@ -129,3 +133,15 @@ def test_a_cluster_on_this_machine_is_used_as_it_is(cluster):
 def test_what_is_no_address_is_refused(cluster):
     with pytest.raises(RequestError, match="is no cluster"):
         address_of(cluster, secured=True)
+
+
+def test_a_cluster_without_a_gpu_says_so_and_how_to_do_without(monkeypatch):
+    nodes = [{"Alive": True, "NodeID": "0123456789", "Resources": {"CPU": 2.0}}]
+    names = {"is_initialized": lambda: False, "init": lambda *given, **more: None}
+    ray = SimpleNamespace(**names, nodes=lambda: nodes, shutdown=lambda: None)
+    strategy = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *given, **more: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategy)
+    connection = RayConnection("ray://127.0.0.1:10001", "auto")
+    with pytest.raises(InfrastructureError, match=r"has a GPU: 1 node .*--device cpu"):
+        asyncio.run(connection.connect())
