@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import itertools
 import json
 import statistics
@@ -205,15 +206,20 @@ def recorded(bundle: Path) -> Iterator[Evaluation]:
     """The evaluations of the candidates in a history."""
     with tempfile.TemporaryDirectory() as folder:
 
-        def git(*words: str) -> str:
+        def git(*words: str, asked: bytes = b"") -> bytes:
             command = ["git", "-C", folder, *words]
-            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            return subprocess.run(command, check=True, capture_output=True, input=asked).stdout
 
         git("init", "-q", "--bare")
         git("fetch", "-q", str(bundle), "refs/candidates/*:refs/candidates/*")
-        for ref in git("for-each-ref", "--format=%(refname)").split():
-            if "evaluation.json" in git("ls-tree", "--name-only", ref).split():
-                yield Evaluation.model_validate_json(git("show", f"{ref}:evaluation.json"))
+        refs = git("for-each-ref", "--format=%(refname):evaluation.json")
+        # All at once: a process for each took as long as wording them.
+        found = io.BytesIO(git("cat-file", "--batch", asked=refs))
+        for line in found:
+            *_, last = line.split()
+            if last != b"missing":
+                yield Evaluation.model_validate_json(found.read(int(last)))
+                found.read(1)  # the end of the line
 
 
 async def main(server: str) -> None:
