@@ -13,11 +13,10 @@ from ....judging import make_plan, make_solution
 
 HEAD = "import torch\n\n\ndef run({arguments}):\n"
 TOP_K = """\
-    kept = torch.zeros_like(probs)
-    for row, k in enumerate(top_k.tolist()):
-        size = probs.shape[1]
-        index = probs[row].argsort(descending=True)[: k if 0 < k < size else size]
-        kept[row, index] = probs[row, index]
+    size = probs.shape[1]
+    most = torch.where((top_k > 0) & (top_k < size), top_k, size)
+    rank = probs.argsort(dim=-1, descending=True).argsort(dim=-1)
+    kept = torch.where(rank < most[:, None], probs, 0.0)
     probs = kept / kept.sum(-1, keepdim=True)
 """
 TOP_P = """\
