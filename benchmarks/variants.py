@@ -1,7 +1,7 @@
 """A planted optimum among many configurations: found by halving, and what trying all would take.
 
     python benchmarks/variants.py [--grid 10 10 2] [--exhaustive 20]
-    python benchmarks/variants.py --scripted
+    python benchmarks/variants.py --scripted [--repeat 100] [--run-noise 0.03]
     python benchmarks/variants.py --grid 3 3 2 --exhaustive 18
 
 On an NVIDIA GPU a spinning kernel has three constants, `--grid` values of each; how long it spins
@@ -9,7 +9,8 @@ depends on them and on the size, so that small and large inputs have optima of t
 evaluates all variants. Trying all means a `sample` of each, in turn: `--exhaustive` says of how
 many, chosen at random; the mean of their times is multiplied to all where that is fewer. With
 `--scripted`, or without a GPU, no kernel runs: times have noise as a GPU's have, and seconds are
-those that the costs below add up to, which is arithmetic and no measurement.
+those that the costs below add up to, which is arithmetic and no measurement; `--repeat` races as
+often with other noise, and says how often the planted optimum was found.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from kernel_harness.tools.evaluation.noise_calibration import SPIN
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Executor, Scope
 from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import Decision
 from kernel_harness.tools.settings import Settings, load_settings
+from kernel_harness.tools.tuning.race.finals import Lead, Paired, order_finalists
 from kernel_harness.tools.tuning.race.halving import RaceTime, race
 from kernel_harness.tools.tuning.service import TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
@@ -41,11 +44,17 @@ NAME = "spin_scale_sizes"
 SIZES = (4_096, 32_768, 524_288)
 SMALL, LARGE = 3, 7
 """The best FIRST for inputs of up to 100,000 elements, and for others; SECOND is best at 4."""
-SCRIPTED_EVALUATION_S = 0.9
+SCRIPTED_EVALUATION_S = 0.7
+SCRIPTED_PAIR_S = 1.0
 SCRIPTED_CALL_S = 0.0055
-SCRIPTED_SAMPLE_S = 2.5
-"""As docs/measured.md has them: an evaluation that is not sealed, a call, a sealed sample."""
-SCRIPTED_NOISE = 0.012
+SCRIPTED_SAMPLE_S = 3.2
+"""As docs/measured.md has them: an evaluation that is not sealed, a call, a sealed sample, one
+after the other; what a second program adds to a run is guessed."""
+SCRIPTED_CALL_NOISE = 0.012
+SCRIPTED_PAIR_NOISE = 0.01
+"""Of the median ratio of calls in turn, in one pair of processes."""
+PAIRED_CALLS = 20
+"""Of each of two finalists."""
 SOURCE = f"""{SPIN}
 FIRST = 0
 SECOND = 0
@@ -121,13 +130,22 @@ async def measured(settings: Settings, counts: Sequence[int], exhaustive: int) -
     variants = grid_variants(base.solution, grid(counts))
 
     async def told(done: float, total: float, message: str) -> None:
-        console.print(f"{done:g}/{total:g} {message}", end="\r")
+        console.print(f"{time.perf_counter() - began:6.2f} s {done:g}/{total:g} {message}")
 
     began = time.perf_counter()
     tuned = await harness.tuning.tune(TuningRequest(variants, base), told)
     taken = time.perf_counter() - began
     console.print(f"{len(variants)} variants in one call: {taken:.1f} s {dict(tuned.seconds)}")
     console.print(f"runs of the race {tuned.runs}, notes {list(tuned.notes)}")
+    for result in tuned.results:
+        shown = {name: round(timed.us, 3) for name, timed in result.times.items()}
+        console.print(f"{result.variant.name} {result.state} {shown} {result.words}")
+    for leads in tuned.leads.values():
+        for lead in leads:
+            console.print(
+                f"{lead.first} before {lead.second}: {lead.ratio:.4f} "
+                f"({lead.low:.4f} to {lead.high:.4f}) {lead.decision}"
+            )
     for regime in tuned.regimes:
         size = regime.axes["n"][0]
         won = tuned.winners.get(regime.name)
@@ -148,37 +166,62 @@ async def measured(settings: Settings, counts: Sequence[int], exhaustive: int) -
     await harness.aclose()
 
 
-async def scripted(counts: Sequence[int]) -> None:
-    """The same race on made-up times, with costs added up."""
-    variants = grid_variants(program(), grid(counts))
-    rng, seconds = random.Random(1), 0.0
-    by_name = {variant.name: variant.values for variant in variants}
+class ScriptedTimes:
+    """Made-up times of the variants, and the seconds that taking them would cost."""
 
-    async def measure(name: str, regimes: Sequence[str], calls: int) -> dict[str, RaceTime]:
-        nonlocal seconds
-        seconds += SCRIPTED_EVALUATION_S + SCRIPTED_CALL_S * calls * len(regimes)
+    def __init__(self, values: dict[str, Any], run_noise: float, seed: int) -> None:
+        self._values, self._run_noise = values, run_noise
+        self._rng = random.Random(seed)
+        self.seconds = 0.0
+
+    def _true_us(self, name: str, regime: str) -> float:
+        value = self._values[name]
+        best = SMALL if int(regime) < 100_000 else LARGE
+        steps = 600 + 150 * abs(value["FIRST"] - best) + 80 * abs(value["SECOND"] - 4)
+        return 1.0 + 0.002 * (steps + 50 * value["THIRD"])
+
+    async def alone(self, name: str, regimes: Sequence[str], calls: int) -> dict[str, RaceTime]:
+        """One run: what slows it down slows all its calls."""
+        self.seconds += SCRIPTED_EVALUATION_S + SCRIPTED_CALL_S * calls * len(regimes)
+        slow, spread = self._rng.gauss(0, self._run_noise), SCRIPTED_CALL_NOISE / calls**0.5
         found = {}
         for regime in regimes:
-            value = by_name[name]
-            best = SMALL if int(regime) < 100_000 else LARGE
-            steps = 600 + 150 * abs(value["FIRST"] - best) + 80 * abs(value["SECOND"] - 4)
-            true_us = 1.0 + 0.002 * (steps + 50 * value["THIRD"])
-            spread = SCRIPTED_NOISE / calls**0.5
-            us = true_us * rng.gauss(1, spread)
+            us = self._true_us(name, regime) * (1 + slow) * self._rng.gauss(1, spread)
             found[regime] = RaceTime(us, us * (1 - 2 * spread), us * (1 + 2 * spread))
         return found
 
-    course = await race(list(by_name), [str(size) for size in SIZES], measure, values=by_name)
-    for size in SIZES:
-        won = course.ranking(str(size))[0]
-        console.print(f"n={size}: {won}; planted {optimum(size)}: {won == optimum(size)}")
-    winners = {course.ranking(str(size))[0] for size in SIZES}
-    seconds += SCRIPTED_SAMPLE_S * len(winners)
+    async def beside(self, first: str, second: str, regimes: Sequence[str]) -> Paired:
+        """Calls of two in turn."""
+        self.seconds += SCRIPTED_PAIR_S + SCRIPTED_CALL_S * 2 * PAIRED_CALLS * len(regimes)
+        leads = {}
+        for regime in regimes:
+            ratio = self._true_us(second, regime) / self._true_us(first, regime)
+            ratio *= self._rng.gauss(1, SCRIPTED_PAIR_NOISE)
+            decision = Decision.FASTER if ratio > 1 else Decision.SLOWER
+            leads[regime] = Lead(first, second, ratio, ratio, ratio, decision)
+        return Paired(leads)
+
+
+async def scripted(counts: Sequence[int], repeat: int, run_noise: float) -> None:
+    """The same races on made-up times, with costs added up."""
+    variants = grid_variants(program(), grid(counts))
+    by_name = {variant.name: variant.values for variant in variants}
+    sizes = [str(size) for size in SIZES]
+    found, runs, seconds = 0, 0, 0.0
+    for seed in range(repeat):
+        times = ScriptedTimes(by_name, run_noise, seed)
+        course = await race(list(by_name), sizes, times.alone, values=by_name)
+        await order_finalists(course, times.beside)
+        winners = [course.ranking(size)[0] for size in sizes]
+        found += sum(won == optimum(size) for won, size in zip(winners, SIZES, strict=True))
+        runs += course.measured
+        seconds += times.seconds + SCRIPTED_SAMPLE_S * len(set(winners))
     whole = SCRIPTED_SAMPLE_S * len(variants)
     console.print(
-        f"scripted, no measurement: {len(variants)} variants, {course.measured} runs and "
-        f"{len(winners)} samples cost {seconds:.1f} s; all in turn {whole:.1f} s; "
-        f"{seconds / whole:.2f}"
+        f"scripted, no measurement: {len(variants)} variants, runs of one program differ by "
+        f"{run_noise:.1%}: {found} of {repeat * len(SIZES)} planted optima found; a race takes "
+        f"{runs / repeat:.1f} runs and {seconds / repeat:.1f} s; all in turn {whole:.1f} s; "
+        f"{seconds / repeat / whole:.2f}"
     )
 
 
@@ -188,13 +231,15 @@ def main() -> None:
     parser.add_argument("--grid", type=int, nargs=3, default=(10, 10, 2), metavar="VALUES")
     parser.add_argument("--exhaustive", type=int, default=20, help="configurations tried in turn")
     parser.add_argument("--scripted", action="store_true", help="without a GPU's times")
+    parser.add_argument("--repeat", type=int, default=1, help="scripted races")
+    parser.add_argument("--run-noise", type=float, default=0.02, help="between scripted runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kernel-harness-variants-") as home:
         folder = write_operator(Path(home, "operators"))
         settings = load_settings({"data_dir": str(Path(home, "data")), "dataset": str(folder)})
         on_gpu = Harness.open(settings).evaluations.executor is Executor.CUDA
         if arguments.scripted or not on_gpu:
-            asyncio.run(scripted(arguments.grid))
+            asyncio.run(scripted(arguments.grid, arguments.repeat, arguments.run_noise))
         else:
             asyncio.run(measured(settings, arguments.grid, arguments.exhaustive))
 

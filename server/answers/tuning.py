@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ...tools.documents import evaluation_uri
 from ...tools.schema.evaluation import Status
+from ...tools.schema.measurement import Decision
 from ...tools.text import counted, one_line
 from .result import Answer, Result
 from .text import fitted, lines, number, showing, table
@@ -15,13 +16,13 @@ from .text import fitted, lines, number, showing, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...tools.tuning.service import Tuned, VariantResult
+    from ...tools.tuning.results import Tuned, VariantResult
 
 ROWS = 40
 ID_CHARACTERS = 8
 """Of an id's end, which get_evaluation understands."""
 WORDS = 90
-_ORDER = ("fastest", "slower", "passed", "compiled", "undecided", "pruned", "failed")
+_ORDER = ("fastest", "tied", "slower", "passed", "compiled", "undecided", "pruned", "failed")
 
 
 class WinnerPart(Result):
@@ -71,7 +72,10 @@ def _answer(tuned: Tuned, rows: int) -> VariantsAnswer:
     start, words = _dispatch(tuned)
     left = showing(min(rows, len(shown)), len(shown), "name fewer values to see the others.")
     said = ", ".join(f"{n} {state}" for state, n in counts.items())
-    best = "; ".join(f"{w.regime}: {w.variant}, {number(w.race_us)} µs" for w in winners)
+    best = "; ".join(
+        f"{w.regime}: {w.variant}, {number(w.race_us)} µs" + _lead_words(tuned, w.regime)
+        for w in winners
+    )
     summary = lines(
         f"{counted(len(shown), 'variant')} of {tuned.definition}: {said}.",
         f"Fastest in the race, by regime: {best}." if best else None,
@@ -112,7 +116,10 @@ def _rank(result: VariantResult) -> tuple[int, float]:
 
 def _winner(tuned: Tuned, regime: str, name: str) -> WinnerPart:
     result = next(r for r in tuned.results if r.variant.name == name)
-    others = [r.times[regime].us for r in tuned.results if regime in r.times and r is not result]
+    near = {lead.second for lead in tuned.leads.get(regime, ())}
+    timed = [r for r in tuned.results if regime in r.times and r is not result]
+    # Times of others are of other runs, which differ by more than what finalists differ by.
+    others = [r.times[regime].us for r in timed if not near or r.variant.name in near]
     assert result.judged is not None
     return WinnerPart(
         regime=regime,
@@ -123,6 +130,21 @@ def _winner(tuned: Tuned, regime: str, name: str) -> WinnerPart:
         status=str(result.judged.status),
         evaluation_uri=evaluation_uri(result.judged.evaluation_id),
     )
+
+
+def _lead_words(tuned: Tuned, regime: str) -> str:
+    """What calls in turn said of a winner and those that came near it; a tie is said to be one."""
+    said = []
+    for lead in tuned.leads.get(regime, ()):
+        less, shown, more = (f"{100 * (r - 1):.1f}" for r in (lead.low, lead.ratio, lead.high))
+        percent = f"{shown} % ({less} to {more})"
+        if not lead.tied:
+            said.append(f", {percent} before {lead.second}")
+        elif lead.decision is Decision.EQUAL:
+            said.append(f", and {lead.second} does not differ: {percent}")
+        else:
+            said.append(f", and {lead.second} cannot be told from it: {percent}")
+    return "".join(said)
 
 
 def _table(tuned: Tuned, results: Sequence[VariantResult]) -> str:

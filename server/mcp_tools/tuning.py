@@ -12,7 +12,7 @@ from ..requests.context import Call, background_of, harness_of, in_thread, made_
 from .fields import DeviceModel, InputFamily, WaitSeconds
 
 if TYPE_CHECKING:
-    from ...tools.tuning.service import Tuned
+    from ...tools.tuning.results import Tuned
 
 
 async def evaluate_variants(

@@ -13,7 +13,8 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.settings import Settings
-from kernel_harness.tools.tuning.service import Tuned, TuningRequest, VariantState
+from kernel_harness.tools.tuning.results import Tuned, VariantState
+from kernel_harness.tools.tuning.service import TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]

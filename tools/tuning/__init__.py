@@ -8,5 +8,6 @@ variants          the variants that a call asks for, each a solution
 pruning           what compiling shows that need not be run
 race/             a race of variants on a device: short runs that rank them
 compiling         many static evaluations at once
+results           what became of the variants of a call
 service           variants evaluated: compiled, thinned out, raced, the winners judged
 """

@@ -11,24 +11,24 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
 from ..archive.search.dispatch.child import dispatching_child, holders_among
-from ..archive.search.record_holders import VirtualBest
 from ..archive.store.archive import Archive
 from ..errors import HarnessError
 from ..evaluation.judge_pool import JudgePool
 from ..evaluation.plan import EvaluationRequest
 from ..evaluation.service import EvaluationService
 from ..progress import OnProgress, ignore_progress
-from ..schema.evaluation import UNDECIDED, UNFAILED, Evaluation, Executor, Scope, StaticCheck
+from ..schema.evaluation import UNFAILED, Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Definition, Language
 from ..workloads.regimes import Regime, sample_shapes
 from .compiling import compile_together
 from .pruning import pruned
-from .race.halving import Course, RaceTime
+from .race.finals import Lead
+from .race.halving import Course, few_at_once
 from .race.races import NO_LIMIT_S, DeviceRace, gaps_hide
+from .results import Dispatch, Tuned, VariantResult, VariantState
 from .variants import Variant
 
 COMPILED_FIRST = 24
@@ -36,22 +36,6 @@ COMPILED_FIRST = 24
 and compile again for every process. CUDA is always compiled first: its builds are kept."""
 MOST_JUDGED = 8
 """Winners of regimes that are judged; each that fails there gives its place to the next."""
-
-
-class VariantState(StrEnum):
-    """How far a variant came."""
-
-    FASTEST = "fastest"
-    """In one regime or more; it was judged."""
-    SLOWER = "slower"
-    PASSED = "passed"
-    """Judged in the interpreter, without a time."""
-    COMPILED = "compiled"
-    """Built for targets and not run."""
-    PRUNED = "pruned"
-    FAILED = "failed"
-    UNDECIDED = "undecided"
-    """Nothing was found out: the machine lacks something, or the harness failed."""
 
 
 @dataclass(frozen=True)
@@ -75,75 +59,6 @@ class TuningRequest:
         contents = tuple(variant.content for variant in self.variants)
         base, pool = self.base, tuple(self.base.pool)
         return base.operator.name, base.command, base.force, pool, contents, self.interpret
-
-
-@dataclass
-class VariantResult:
-    """What became of one variant.
-
-    Attributes:
-        words: why it was left out or failed, or where it is the fastest.
-        times: by regime, the last that were measured in the race.
-        evaluations: ids of its records, the last first.
-        judged: the record of a winner.
-    """
-
-    variant: Variant
-    state: VariantState = VariantState.UNDECIDED
-    words: str = ""
-    static: StaticCheck | None = None
-    times: dict[str, RaceTime] = field(default_factory=dict)
-    evaluations: list[str] = field(default_factory=list)
-    judged: Evaluation | None = None
-
-    def take(self, evaluation: Evaluation) -> None:
-        """Notes a record, and how far it shows that the variant came."""
-        self.evaluations.insert(0, evaluation.evaluation_id)
-        if evaluation.static is not None and evaluation.static.kernels:
-            self.static = evaluation.static
-        failure = evaluation.failure
-        if evaluation.status in UNFAILED:
-            ran = evaluation.scope is not Scope.STATIC
-            self.state = VariantState.PASSED if ran else VariantState.COMPILED
-            self.words = evaluation.partial_reason or "" if ran else ""
-            return
-        undecided = evaluation.status in UNDECIDED
-        self.state = VariantState.UNDECIDED if undecided else VariantState.FAILED
-        said = failure.message if failure else ""
-        self.words = f"{evaluation.status}: {said}"
-
-
-@dataclass(frozen=True)
-class Dispatch:
-    """Winners together, as a program that chooses between them by size.
-
-    Attributes:
-        found: who is the fastest at which size; None where fewer than two were judged.
-        words: why no program can be written that chooses.
-    """
-
-    found: VirtualBest | None = None
-    words: str = ""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What became of all variants.
-
-    Attributes:
-        winners: by regime, the name of the fastest.
-        runs: evaluations that ran a variant in the race.
-        notes: what was not looked at, and why.
-    """
-
-    definition: str
-    results: Sequence[VariantResult]
-    regimes: Sequence[Regime] = ()
-    winners: Mapping[str, str] = field(default_factory=dict)
-    dispatch: Dispatch = Dispatch()
-    runs: int = 0
-    notes: Sequence[str] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class TuningService:
@@ -292,13 +207,16 @@ class _Tuning:
                 result.state = VariantState.SLOWER if timed else VariantState.UNDECIDED
         self._note_foretold(course)
         winners = await self._judge_winners(course, regimes)
+        leads = self._leads_of(winners, race)
         judged = [result.judged for result in self._results.values() if result.judged]
         trials = [found.evaluation_id for found in judged if found.status in UNFAILED]
         definition = self._base.operator.definition
         dispatch = Dispatch()
         if not self._base.input_family:  # who is the fastest on inputs that do not rank decides not
             dispatch = await asyncio.to_thread(dispatch_of, self._archive, definition, trials)
-        return self._tuned(regimes=regimes, winners=winners, dispatch=dispatch, runs=race.runs)
+        return self._tuned(
+            regimes=regimes, winners=winners, leads=leads, dispatch=dispatch, runs=race.runs
+        )
 
     def _earlier_records(self, entered: Sequence[Variant]) -> Iterator[Evaluation]:
         """What is recorded of the programs, the one that they vary first."""
@@ -328,26 +246,46 @@ class _Tuning:
     async def _judge_winners(self, course: Course, regimes: Sequence[Regime]) -> dict[str, str]:
         """Judges the fastest of each regime; the place of one that fails goes to the next."""
         winners: dict[str, str] = {}
-        for _ in range(MOST_JUDGED):
+        left = MOST_JUDGED
+        while left:
             first = {regime.name: course.ranking(regime.name) for regime in regimes}
             winners = {regime: names[0] for regime, names in first.items() if names}
             due = [n for n in dict.fromkeys(winners.values()) if not self._results[n].judged]
             if not due:
                 break
-            result = self._results[due[0]]
-            await self._progress(self._steps - 1, self._steps, f"judging {due[0]}")
-            request = self._for(result.variant)
-            evaluation = (await self._evaluations.evaluate(request, NO_LIMIT_S)).evaluation
-            result.take(evaluation)
-            result.judged = evaluation
-            if evaluation.status not in UNFAILED:
-                course.out.add(due[0])
+            await few_at_once(self._judge(course, name) for name in due[:left])
+            left -= len(due[:left])
         winners = {r: n for r, n in winners.items() if self._won(n)}
         for name in dict.fromkeys(winners.values()):
             won = [regime for regime, winner in winners.items() if winner == name]
             self._results[name].state = VariantState.FASTEST
             self._results[name].words = f"on {', '.join(won)}"
         return winners
+
+    async def _judge(self, course: Course, name: str) -> None:
+        result = self._results[name]
+        await self._progress(self._steps - 1, self._steps, f"judging {name}")
+        request = self._for(result.variant)
+        evaluation = (await self._evaluations.evaluate(request, NO_LIMIT_S)).evaluation
+        result.take(evaluation)
+        result.judged = evaluation
+        if evaluation.status not in UNFAILED:
+            course.out.add(name)
+
+    def _leads_of(self, winners: Mapping[str, str], race: DeviceRace) -> dict[str, list[Lead]]:
+        """The leads of the winners over who came near them; who is tied with one is marked so."""
+        found = {
+            regime: [lead for lead in race.leads.get(regime, ()) if lead.first == winner]
+            for regime, winner in winners.items()
+        }
+        for regime, leads in found.items():
+            for lead in leads:
+                other = self._results[lead.second]
+                if lead.tied and other.state in (VariantState.SLOWER, VariantState.TIED):
+                    so_far = f"{other.words}; " if other.state is VariantState.TIED else ""
+                    other.state = VariantState.TIED
+                    other.words = f"{so_far}with {lead.first} on {regime}"
+        return found
 
     def _won(self, name: str) -> bool:
         judged = self._results[name].judged

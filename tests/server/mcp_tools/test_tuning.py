@@ -282,6 +282,50 @@ async def test_a_winner_that_fails_when_it_is_judged_gives_its_place_to_the_next
     assert found["counts"]["failed"] == 1 and "held-out" in found["summary"]
 
 
+async def test_those_near_the_fastest_are_told_apart_by_calls_in_turn_and_a_tie_is_said_to_be_one(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    """Stages are 1 to 3; alone the second seems the fastest, in turn it is as fast as the first."""
+    met: list[tuple[int, int]] = []
+
+    def measured(plan: Any, us: float) -> Measurement:
+        clock = TimeSource.SEALED if plan.sealed_clock else TimeSource.CLAIMED
+        return Measurement(timer="cupti", cold_ns=[round(1_000 * us)] * 10, clock=clock)
+
+    def stages_of(solution: Any) -> int:
+        return int(re.findall(r"STAGES = (\d+)", solution["sources"][0]["content"])[0])
+
+    def verdict(plan: Any) -> dict[str, Any]:
+        found = on_gpu(plan)
+        if not plan.checks.execute:
+            return found
+        stages = stages_of(plan.solution)
+        alone = {1: 10.0, 2: 9.8, 3: 10.6}[stages]
+        change: dict[str, Any] = {"measurement": measured(plan, alone)}
+        if plan.baseline is not None and plan.scope == "smoke":
+            other = stages_of(plan.baseline)
+            met.append((stages, other))
+            change["measurement"] = measured(plan, 10.5 if stages == 3 else 10.0)
+            beside = measured(plan, 10.5 if other == 3 else 10.0)
+            change["baseline_measurement"] = beside
+        return {**found, "workloads": [r.model_copy(update=change) for r in found["workloads"]]}
+
+    gpu.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        grid = {"n": {"STAGES": [1, 2, 3]}}
+        found = await good(client, "evaluate_variants", workspace="mine", variants=grid)
+    assert met == [(2, 1), (2, 3)], "regimes where the same two meet are measured together"
+    assert found["counts"] == {"fastest": 1, "tied": 1, "slower": 1}
+    winner = found["winners"][0]
+    assert winner["variant"] == "n STAGES=2" and winner["runner_up_us"] == winner["race_us"] == 10
+    assert (
+        "n STAGES=2, 10 µs, and n STAGES=1 does not differ: 0.0 % (0.0 to 0.0)" in found["summary"]
+    )
+    assert ", 5.0 % (5.0 to 5.0) before n STAGES=3" in found["summary"]
+    assert "with n STAGES=2 on " in found["summary"]
+
+
 async def test_when_none_is_right_there_is_no_winner(connect: Any, gpu: ScriptedHarness) -> None:
     gpu.verdict = wrong
     async with connect() as client:

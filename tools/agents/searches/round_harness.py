@@ -23,7 +23,8 @@ from ...settings import Settings
 from ..records.spending import device_seconds
 
 if TYPE_CHECKING:
-    from ...tuning.service import Tuned, TuningRequest, TuningService
+    from ...tuning.results import Tuned
+    from ...tuning.service import TuningRequest, TuningService
 
 SHARED = ("pool", "records", "archive", "archiving", "profiling", "promotions")
 OWN = ("lookup", "evaluations", "tuning")

@@ -1,8 +1,10 @@
 """Successive halving: who is measured again, and who is not.
 
-Pure but for the function that measures. Every contestant is measured with few calls; of each regime
-those near the fastest go on to more calls, at most one in four and at least three, until so few are
-left. To begin with a contestant costs far more than its calls, so the first cut is the deepest.
+Pure but for the functions that measure. Every contestant is measured with few calls; of each regime
+those near the fastest go on to more calls, at most one in four, until three or fewer are left.
+Runs of one program differ by several per cent, whatever the number of calls in each. So a
+contestant's time is the mean over its runs, who is near is taken widely, and those left at last are
+told apart by calls that take turns (`finals`).
 
 Of many contestants that differ in the values of constants some are not measured at all: those whose
 time, foretold from the times of others that share their values, is far from the fastest.
@@ -15,14 +17,17 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .main_effects import FREE, Level, Values, effects_number, forecast, levels_of
 
 KEPT = 4
 """At most one in so many goes on."""
-FEWEST = 3
-"""So many may go on; where so few are left and were measured twice, the regime is decided."""
-NEAR = 1.05
+FINALISTS = 3
+"""So many at most of a regime are left to be told apart by calls that take turns."""
+FIRST_KEPT = 6
+"""So many may go on from the first rung, however few there were."""
+NEAR = 1.12
 """Who took at most so many times the fastest's time may be the fastest."""
 FORETOLD_FROM = 64
 """So many contestants are not all measured: fewer take less than a minute."""
@@ -33,13 +38,13 @@ FAR = 1.25
 AT_ONCE = 2
 """Contestants under way: while one is on the device, another is planned or written down."""
 SEED = 1
-CALLS = (10, 30)
-"""RaceTime calls of each rung; the last is that of all that follow."""
+CALLS = (6, 12)
+"""Calls of each rung; the last is that of all that follow."""
 
 
 @dataclass(frozen=True)
 class RaceTime:
-    """A contestant's time in one regime: median and interval, in µs."""
+    """A contestant's time in one regime: median and interval, in µs; of several runs their mean."""
 
     us: float
     low: float
@@ -55,8 +60,9 @@ class Course:
     """The course of a race.
 
     Attributes:
-        times: by contestant and regime, the last that were measured.
+        times: by contestant and regime, the mean over the rungs.
         rungs: by contestant and regime, on how many rungs it was measured.
+        finalists: by regime, those whose times do not tell who is the fastest, the likeliest first.
         out: those that failed.
         measured: how often a contestant was measured.
         foretold: by contestant that was not measured, how many times the fastest's time it takes
@@ -65,6 +71,7 @@ class Course:
 
     times: dict[str, dict[str, RaceTime]] = field(default_factory=dict)
     rungs: dict[str, dict[str, int]] = field(default_factory=dict)
+    finalists: dict[str, list[str]] = field(default_factory=dict)
     out: set[str] = field(default_factory=set)
     measured: int = 0
     foretold: dict[str, float] = field(default_factory=dict)
@@ -72,7 +79,30 @@ class Course:
     def ranking(self, regime: str) -> list[str]:
         """Who was timed in a regime, the fastest first: who came further is ahead of the others."""
         timed = [n for n, times in self.times.items() if regime in times and n not in self.out]
-        return sorted(timed, key=lambda n: (-self.rungs[n][regime], self.times[n][regime].us))
+        last = {name: place for place, name in enumerate(self.finalists.get(regime, ()))}
+        return sorted(
+            timed,
+            key=lambda n: (
+                last.get(n, len(last)),
+                -self.rungs[n][regime],
+                self.times[n][regime].us,
+            ),
+        )
+
+    def add(self, name: str, regime: str, time: RaceTime) -> None:
+        """Notes one more run of a contestant."""
+        rungs, times = self.rungs.setdefault(name, {}), self.times.setdefault(name, {})
+        before = rungs.get(regime, 0)
+        if before:
+            time = _mean(times[regime], before, time)
+        rungs[regime], times[regime] = before + 1, time
+
+
+def _mean(known: RaceTime, runs: int, new: RaceTime) -> RaceTime:
+    def mean(old: float, one: float) -> float:
+        return (runs * old + one) / (runs + 1)
+
+    return RaceTime(mean(known.us, new.us), mean(known.low, new.low), mean(known.high, new.high))
 
 
 async def race(
@@ -153,13 +183,20 @@ async def _all_measured(
     course: Course, due: Mapping[str, Sequence[str]], measure: Measure, calls: int
 ) -> None:
     """Measures contestants in the regimes that are due, a few of them at once."""
-    waiting = iter(due.items())
+    await few_at_once(
+        _measured(course, name, regimes, measure, calls) for name, regimes in due.items()
+    )
 
-    async def some(waiting: Iterable[tuple[str, Sequence[str]]]) -> None:
-        for name, regimes in waiting:
-            await _measured(course, name, regimes, measure, calls)
 
-    tasks = [asyncio.ensure_future(some(waiting)) for _ in range(AT_ONCE)]
+async def few_at_once(work: Iterable[Awaitable[Any]]) -> None:
+    """Awaits all of them, `AT_ONCE` under way; an error ends those, and no other is begun."""
+    waiting = iter(work)
+
+    async def some() -> None:
+        for one in waiting:
+            await one
+
+    tasks = [asyncio.ensure_future(some()) for _ in range(AT_ONCE)]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -178,22 +215,23 @@ async def _measured(
         return
     for regime in regimes:
         if regime in found:
-            course.times.setdefault(name, {})[regime] = found[regime]
-            rungs = course.rungs.setdefault(name, {})
-            rungs[regime] = rungs.get(regime, 0) + 1
+            course.add(name, regime, found[regime])
 
 
 def _going_on(course: Course, regime: str, entered: Sequence[str], rung: int) -> list[str]:
-    """Who is measured on the next rung of a regime; nobody when it is decided."""
+    """Who is measured on the next rung of a regime; nobody when its finalists are found."""
     ranked = [
         name
         for name in course.ranking(regime)
         if name in entered and course.rungs[name][regime] == rung + 1
     ]
-    if len(ranked) < 2 or (rung and len(ranked) <= FEWEST):
+    if not ranked:
         return []
     best = course.times[ranked[0]][regime]
     reach = max(best.high, NEAR * best.us)
     near = [name for name in ranked if course.times[name][regime].low <= reach]
-    most = max(FEWEST, math.ceil(len(ranked) / KEPT))
-    return near[:most] if len(near) > 1 else []
+    most = max(math.ceil(len(ranked) / KEPT), FINALISTS if rung else FIRST_KEPT)
+    if min(len(near), most) <= FINALISTS:
+        course.finalists[regime] = near[:FINALISTS]
+        return []
+    return near[:most]

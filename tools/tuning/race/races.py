@@ -4,7 +4,7 @@ Each run is an evaluation with its record: outputs are checked on one set of inp
 are those that the candidate's own process tells. That is enough to tell variants of one program
 apart, and no more: who wins is judged like any candidate, and only that counts. Where the host
 takes longer between a call's launches than these do, such times tell of the host alone; then runs
-are sealed, which takes longer.
+are sealed, which takes longer. The last of a regime are evaluated with one another as baseline.
 """
 
 from __future__ import annotations
@@ -17,19 +17,28 @@ from ...evaluation.plan import CHECKS, EvaluationRequest
 from ...evaluation.service import EvaluationService
 from ...messages.judge import Checks
 from ...progress import OnProgress, ignore_progress
-from ...schema.evaluation import UNFAILED, Evaluation, Scope
+from ...schema.evaluation import UNDECIDED, UNFAILED, Evaluation, Scope, WorkloadResult
 from ...workloads.regimes import Regime
 from ..variants import Variant
+from .finals import Lead, Paired, order_finalists
 from .halving import Course, RaceTime, race
 
 NO_LIMIT_S = 86_400.0
 HIDDEN = 1.5
 """So many times the sealed span takes a call whose gaps between launches hide what varies."""
+MOST_PAIRS = 40
+HALF_WIDTH = 0.005
 
 
 def race_checks(calls: int) -> Checks:
     """One set of inputs, and so many timed calls without a baseline."""
     changes = {"pairs_per_block": calls, "max_pairs": calls, "warm_calls": 0, "half_width": 0.0}
+    return CHECKS[Scope.SMOKE].model_copy(update=changes)
+
+
+def finals_checks() -> Checks:
+    """One set of inputs, and pairs of calls until the interval of their ratio is narrow."""
+    changes = {"max_pairs": MOST_PAIRS, "warm_calls": 0, "half_width": HALF_WIDTH}
     return CHECKS[Scope.SMOKE].model_copy(update=changes)
 
 
@@ -44,6 +53,7 @@ class DeviceRace:
 
     Attributes:
         evaluations: by variant, the records of its runs.
+        leads: by regime, of the fastest over the other finalists.
     """
 
     service: EvaluationService
@@ -52,6 +62,7 @@ class DeviceRace:
     progress: OnProgress = ignore_progress
     sealed: bool = False
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    leads: dict[str, list[Lead]] = field(default_factory=dict)
     runs: int = 0
 
     async def run(self, variants: Sequence[Variant]) -> Course:
@@ -62,28 +73,40 @@ class DeviceRace:
         async def measure(
             name: str, names: Sequence[str], calls: int
         ) -> dict[str, RaceTime] | None:
-            evaluation = await self._evaluated(by_name[name], [uuids[n] for n in names], calls)
+            request = self._request(by_name[name], [uuids[n] for n in names], race_checks(calls))
+            evaluation = await self._evaluated(name, request, f"{name}, {calls} calls")
             return times_of(evaluation, {uuids[n]: n for n in names})
 
-        values = {variant.name: variant.values for variant in variants}
-        return await race(list(by_name), list(uuids), measure, values=values)
+        async def measure_pair(first: str, second: str, names: Sequence[str]) -> Paired:
+            request = self._request(by_name[first], [uuids[n] for n in names], finals_checks())
+            request = replace(request, baseline=by_name[second].solution)
+            evaluation = await self._evaluated(first, request, f"{first} beside {second}")
+            by_uuid = {uuids[n]: n for n in names}
+            return paired_of(evaluation, first, second, by_uuid)
 
-    async def _evaluated(self, variant: Variant, uuids: Sequence[str], calls: int) -> Evaluation:
-        request = replace(
+        values = {variant.name: variant.values for variant in variants}
+        course = await race(list(by_name), list(uuids), measure, values=values)
+        self.leads = await order_finalists(course, measure_pair)
+        return course
+
+    def _request(self, variant: Variant, uuids: Sequence[str], checks: Checks) -> EvaluationRequest:
+        return replace(
             self.request,
             solution=variant.solution,
             scope=Scope.SMOKE,
             baseline=None,
             only=sorted(uuids),
-            checks=race_checks(calls),
+            checks=checks,
             started_from=variant.started_from,
             plan=variant.plan,
             sealed=self.sealed,
         )
+
+    async def _evaluated(self, name: str, request: EvaluationRequest, words: str) -> Evaluation:
         self.runs += 1
-        await self.progress(self.runs, 0, f"run {self.runs}: {variant.name}, {calls} calls")
+        await self.progress(self.runs, 0, f"run {self.runs}: {words}")
         evaluated = await self.service.evaluate(request, NO_LIMIT_S)
-        self.evaluations.setdefault(variant.name, []).append(evaluated.evaluation)
+        self.evaluations.setdefault(name, []).append(evaluated.evaluation)
         return evaluated.evaluation
 
 
@@ -112,3 +135,32 @@ def times_of(evaluation: Evaluation, regimes: Mapping[str, str]) -> dict[str, Ra
             low, high = result.latency_interval_us or (result.latency_us, result.latency_us)
             found[regimes[result.uuid]] = RaceTime(result.latency_us, low, high)
     return found
+
+
+def paired_of(
+    evaluation: Evaluation, first: str, second: str, regimes: Mapping[str, str]
+) -> Paired:
+    """What a record tells of a variant beside another one, its baseline.
+
+    Args:
+        regimes: by the uuid of the workload that stands for each.
+    """
+    if evaluation.status not in UNFAILED:
+        return Paired(failed=evaluation.status not in UNDECIDED)
+    leads: dict[str, Lead] = {}
+    times: dict[str, dict[str, RaceTime]] = {first: {}, second: {}}
+    for result in evaluation.workloads:
+        if result.uuid in regimes and (lead := _lead(result, first, second)) is not None:
+            regime = regimes[result.uuid]
+            leads[regime] = lead
+            for name, us in ((first, result.latency_us), (second, result.baseline_latency_us)):
+                if us is not None:
+                    times[name][regime] = RaceTime(us, us, us)
+    return Paired(leads, times)
+
+
+def _lead(result: WorkloadResult, first: str, second: str) -> Lead | None:
+    found = result.comparison
+    if found is None or not found.ratio:
+        return None
+    return Lead(first, second, found.ratio, *found.interval, found.decision)

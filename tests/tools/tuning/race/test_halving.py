@@ -8,7 +8,15 @@ import random
 
 import pytest
 
-from kernel_harness.tools.tuning.race.halving import AT_ONCE, CALLS, Course, RaceTime, race
+from kernel_harness.tools.tuning.race.halving import (
+    AT_ONCE,
+    CALLS,
+    FINALISTS,
+    FIRST_KEPT,
+    Course,
+    RaceTime,
+    race,
+)
 
 
 def raced(
@@ -51,15 +59,23 @@ def test_each_regime_has_its_own_fastest():
 
 
 def test_who_cannot_be_told_from_the_fastest_is_measured_again():
-    truth = {f"v{n}": {"r": 10.0 if n < 6 else 20.0} for n in range(16)}
+    truth = {f"v{n}": {"r": 10.0 if n < 9 else 20.0} for n in range(16)}
     course, _ = raced(truth, noise=0.05)
     again = {name for name, rungs in course.rungs.items() if rungs["r"] > 1}
-    assert again < {f"v{n}" for n in range(6)} and len(again) == 4, "no more than one in four"
+    assert again < {f"v{n}" for n in range(9)} and len(again) == FIRST_KEPT
+    assert len(course.finalists["r"]) == FINALISTS and set(course.finalists["r"]) < again
 
 
-def test_two_are_measured_twice_and_one_alone_once():
+def test_of_several_runs_the_mean_counts():
+    course = Course()
+    for us in (1.0, 2.0, 6.0):
+        course.add("a", "r", RaceTime(us, us - 1, us + 1))
+    assert course.times["a"]["r"] == RaceTime(3.0, 2.0, 4.0) and course.rungs["a"]["r"] == 3
+
+
+def test_few_that_are_near_are_finalists_at_once_and_one_alone_has_won():
     course, _ = raced({"a": {"r": 1.0}, "b": {"r": 1.001}})
-    assert course.rungs == {"a": {"r": 2}, "b": {"r": 2}} and course.measured == 4
+    assert course.finalists == {"r": ["a", "b"]} and course.measured == 2
     alone, _ = raced({"a": {"r": 1.0}})
     assert alone.measured == 1 and alone.ranking("r") == ["a"]
 
@@ -81,11 +97,11 @@ def test_one_without_a_time_in_a_regime_goes_on_in_the_others():
     assert course.ranking("s") == ["b", "c"] and course.ranking("r")[0] == "a"
 
 
-def test_who_is_clearly_behind_is_not_measured_again():
+def test_who_is_clearly_behind_is_no_finalist():
     course, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0}, "c": {"r": 1.02}, "d": {"r": 3.0}})
-    assert course.rungs == {"a": {"r": 2}, "c": {"r": 2}, "b": {"r": 1}, "d": {"r": 1}}
+    assert course.finalists == {"r": ["a", "c"]} and course.ranking("r") == ["a", "c", "b", "d"]
     alone, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0}})
-    assert alone.measured == 2, "the fastest stands alone"
+    assert alone.measured == 2 and alone.finalists == {"r": ["a"]}
 
 
 def grid(*counts: int) -> dict[str, dict[str, int]]:

@@ -1,0 +1,149 @@
+"""Finalists are told apart by calls in turn: the fastest wins, a tie is one, a failure is out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from kernel_harness.tools.schema.measurement import Decision
+from kernel_harness.tools.tuning.race.finals import Lead, Paired, order_finalists
+from kernel_harness.tools.tuning.race.halving import Course, RaceTime, race
+
+Truth = Mapping[str, Mapping[str, float]]
+
+
+def decision(ratio: float) -> Decision:
+    if abs(math.log(ratio)) < 0.01:
+        return Decision.EQUAL
+    return Decision.FASTER if ratio > 1 else Decision.SLOWER
+
+
+class Field:
+    """Contestants with true times; runs of one program differ, calls in turn by little.
+
+    Args:
+        run: standard deviation of the logarithm between runs of one program.
+        pair: that of the ratio of calls in turn.
+    """
+
+    def __init__(self, truth: Truth, run: float = 0.0, pair: float = 0.0, seed: int = 1) -> None:
+        self.truth, self.run, self.pair = truth, run, pair
+        self.failing: set[str] = set()
+        self.untimed: set[str] = set()
+        self.met: list[tuple[str, str, tuple[str, ...]]] = []
+        self._rng = random.Random(seed)
+
+    async def alone(self, name: str, regimes, calls: int) -> dict[str, RaceTime]:
+        slow = self._rng.gauss(0, self.run)
+        spread = 0.012 / calls**0.5
+        found = {}
+        for regime in regimes:
+            us = self.truth[name][regime] * math.exp(slow + self._rng.gauss(0, spread))
+            found[regime] = RaceTime(us, us * (1 - 2 * spread), us * (1 + 2 * spread))
+        return found
+
+    async def beside(self, first: str, second: str, regimes) -> Paired:
+        self.met.append((first, second, tuple(regimes)))
+        if first in self.failing:
+            return Paired(failed=True)
+        leads, times = {}, {first: {}, second: {}}
+        for regime in regimes:
+            if second in self.untimed:
+                continue
+            ours, other = self.truth[first][regime], self.truth[second][regime]
+            ratio = other / ours * math.exp(self._rng.gauss(0, self.pair))
+            leads[regime] = Lead(first, second, ratio, ratio / 1.01, ratio * 1.01, decision(ratio))
+            times[first][regime] = RaceTime(ours, ours, ours)
+            times[second][regime] = RaceTime(other, other, other)
+        return Paired(leads, times)
+
+    def raced(self, values=None) -> tuple[Course, dict[str, list[Lead]]]:
+        async def both() -> tuple[Course, dict[str, list[Lead]]]:
+            regimes = list(dict.fromkeys(r for times in self.truth.values() for r in times))
+            course = await race(list(self.truth), regimes, self.alone, values=values)
+            return course, await order_finalists(course, self.beside)
+
+        return asyncio.run(both())
+
+
+def planted() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
+    """Three constants of 3, 3 and 2 values; the second best takes 3 % more, at both sizes."""
+    values = {
+        str(v): dict(zip("abc", v, strict=True)) for v in itertools.product(*map(range, (3, 3, 2)))
+    }
+    truth = {
+        name: {
+            regime: 2.9 * (1 + 0.16 * abs(v["a"] - best) + 0.2 * v["b"] + 0.03 * v["c"])
+            for regime, best in (("small", 0), ("large", 2))
+        }
+        for name, v in values.items()
+    }
+    return truth, values
+
+
+@pytest.mark.parametrize("run", [0.005, 0.02, 0.03])
+def test_a_planted_optimum_three_per_cent_ahead_is_found_however_runs_differ(run: float):
+    truth, values = planted()
+    found, measured, times = 0, 0, 100
+    for seed in range(times):
+        course, _ = Field(truth, run, pair=0.01, seed=seed).raced(values)
+        measured += course.measured
+        found += course.ranking("small")[0] == "(0, 0, 0)"
+        found += course.ranking("large")[0] == "(2, 0, 0)"
+    assert found >= 0.95 * 2 * times
+    assert measured <= 22 * times, "18 runs, and a meeting or two for each regime"
+
+
+def test_the_winner_leads_and_the_other_regime_has_its_own():
+    truth = {"a": {"r": 1.0, "s": 1.05}, "b": {"r": 1.04, "s": 1.0}, "c": {"r": 2.0, "s": 2.0}}
+    course, leads = Field(truth).raced()
+    assert course.ranking("r") == ["a", "b", "c"] and course.ranking("s") == ["b", "a", "c"]
+    (lead,) = leads["s"]
+    assert (lead.first, lead.second, lead.decision) == ("b", "a", Decision.FASTER)
+    assert lead.ratio == pytest.approx(1.05) and lead.low < lead.ratio < lead.high
+
+
+def test_who_was_slow_in_its_run_overtakes_and_the_lead_is_turned():
+    course = Course(finalists={"r": ["b", "a"]}, times={"a": {}, "b": {}})
+    field = Field({"a": {"r": 1.0}, "b": {"r": 1.04}})
+    leads = asyncio.run(order_finalists(course, field.beside))
+    assert course.finalists["r"] == ["a", "b"]
+    (lead,) = leads["r"]
+    assert (lead.first, lead.second, lead.decision) == ("a", "b", Decision.FASTER)
+    assert (lead.low, lead.ratio, lead.high) == pytest.approx((1.04 / 1.01, 1.04, 1.04 * 1.01))
+
+
+def test_programs_that_do_not_differ_are_tied():
+    truth = {name: {"r": 1.0} for name in "abc"}
+    course, leads = Field(truth, pair=0.001).raced()
+    assert len(leads["r"]) >= 1 and all(lead.tied for lead in leads["r"])
+    assert {lead.first for lead in leads["r"]} == {course.ranking("r")[0]}
+
+
+def test_regimes_where_the_same_two_meet_are_measured_together():
+    field = Field({"a": {"r": 1.0, "s": 1.0}, "b": {"r": 1.02, "s": 1.02}})
+    field.raced()
+    assert [(meeting[0], meeting[1], set(meeting[2])) for meeting in field.met] == [
+        ("a", "b", {"r", "s"})
+    ]
+
+
+def test_a_finalist_that_fails_is_out_and_meets_no_one_again():
+    field = Field({name: {"r": 1.0 + 3 * n / 100} for n, name in enumerate("abc")})
+    field.failing = {"a"}
+    course, leads = field.raced()
+    assert course.ranking("r") == ["b", "c"] and course.out == {"a"}
+    assert [(first, second) for first, second, _ in field.met] == [("a", "b"), ("b", "c")]
+    assert [lead.second for lead in leads["r"]] == ["c"]
+
+
+def test_without_enough_calls_in_turn_the_times_of_the_runs_stand():
+    field = Field({"a": {"r": 1.0}, "b": {"r": 1.05}})
+    field.untimed = {"b"}
+    course, leads = field.raced()
+    assert course.ranking("r") == ["a", "b"] and leads == {"r": []}
