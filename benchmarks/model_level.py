@@ -5,10 +5,11 @@
 Each network of `benchmarks/models` is ranked, then run with a kernel that is known to be faster and
 without, in turn, and the first one with a wrong kernel as well. A row says the planted function's
 place, its share and Amdahl's bound, the measured gain of a step with its 95 % interval, the gain
-that its calls predict, whether the two agree, and the drift of outputs. A row is printed as soon as
-it is known, and all as a table in the end; what took how long is told on standard error. Networks
-that the time does not suffice for are left out. The exit status is 1 where a row is not as it
-should be. Figures of a machine without a GPU are those of its CPU, for which --size small is made.
+that its calls predict in their places and repeated by themselves, whether measured and predicted
+agree, and the drift of outputs. A row is printed as soon as it is known, and all as a table in the
+end; what took how long is told on standard error. Networks that the time does not suffice for are
+left out. The exit status is 1 where a row is not as it should be. Figures of a machine without a
+GPU are those of its CPU, for which --size small is made.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def measured(network: str, size: str, pairs: int, with_wrong: bool) -> tuple[dic
     with tempfile.TemporaryDirectory() as place:
         good = write_kernels(known, Path(place, "good"), device, dtype)
         with said(f"{network} verified"):
-            found = verify_program([*program, "--steps", "14"], good, [known.target], pairs=pairs)
+            found = verify_program([*program, "--steps", "20"], good, [known.target], pairs=pairs)
         if with_wrong:
             bad = write_kernels(known, Path(place, "bad"), device, dtype, wrong=True)
             with said(f"{network} with a wrong kernel"):
@@ -87,7 +88,8 @@ def measured(network: str, size: str, pairs: int, with_wrong: bool) -> tuple[dic
         "idle": f"{ranking.gap_us / ranking.step_us:.1%}",
         "step": f"{found.before_us / 1e3:.2f} to {found.after_us / 1e3:.2f} ms",
         "measured": interval_words(found.gain, found.interval),
-        "predicted": interval_words(found.predicted, found.predicted_interval),
+        "predicted": interval_words(found.predicted.gain, found.predicted.interval),
+        "repeated": f"{found.predicted.repeated:.3f}",
         "agree": str(found.agree),
         "drift": "–" if found.runs.drift.relative is None else f"{found.runs.drift.relative:.1e}",
         "wrong kernel": "not run" if wrong is None else str(wrong.verdict),

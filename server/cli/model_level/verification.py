@@ -12,6 +12,7 @@ from .program_arguments import add_program, add_step_options, program_of
 
 if TYPE_CHECKING:
     from ....tools.model_level.verification.gains import ModelComparison
+    from ....tools.model_level.verification.predictions import PredictedGain
     from ....tools.model_level.verification.verified_runs import OutputDrift
 
 WORDS = {
@@ -84,8 +85,8 @@ def comparison_text(found: ModelComparison) -> str:
     place = found.runs.device or "the CPU"
     said = f"A step takes {time_words(found.before_us)} without and {time_words(found.after_us)} "
     lines.append(f"{said}with the kernels, on {place}.")
-    low, high = found.predicted_interval
-    predicted = f"predicted by their calls {_times(found.predicted)} ({_times(low, high)})"
+    foretold = found.predicted
+    predicted = f"predicted by their calls {_times(foretold.gain)} ({_times(*foretold.interval)})"
     if found.gain is None or found.interval is None:
         lines.append(f"Too few pairs of steps to measure the gain; {predicted}.")
     else:
@@ -94,21 +95,35 @@ def comparison_text(found: ModelComparison) -> str:
             f"Measured {_times(found.gain)} ({_times(*found.interval)}, {found.pairs} pairs of "
             f"steps), {predicted}: {agree}."
         )
+    lines.append(_way_words(foretold))
     lines.append(f"Outputs: {_drift_words(found.runs.drift)}; {found.tolerance:g} is allowed.")
     rows = [("target", "calls", "original", "kernel", "saves a step", "missed")]
     rows += [
         (
             one.applied.target,
             f"{sum(call.calls for call in one.applied.calls):.0f}",
-            time_words(one.original_us),
-            time_words(one.kernel_us),
-            time_words(one.saved_us),
+            time_words(one.predicted.original_us),
+            time_words(one.predicted.kernel_us),
+            time_words(one.predicted.saved_us.median),
             ", ".join(f"{n} {why}" for why, n in one.applied.missed.items()) or "none",
         )
         for one in found.targets
     ]
-    clock = "host's" if found.host_bound else "device's"
-    return "\n".join([*lines, "", *table_lines(rows, 0), f"Times of calls are the {clock}."])
+    return "\n".join([*lines, "", *table_lines(rows, 0)])
+
+
+def _way_words(foretold: PredictedGain) -> str:
+    """How calls were timed that predict a gain."""
+    if not foretold.turns:
+        clock = "host's" if foretold.host_bound else "device's"
+        return (
+            "Calls were repeated by themselves, for steps are too few to time them in their places;"
+            f" their times are the {clock}."
+        )
+    return (
+        f"Calls were timed in their places in {foretold.turns} steps with each; repeated by "
+        f"themselves they predict {_times(foretold.repeated)}."
+    )
 
 
 def _times(*gains: float) -> str:

@@ -16,31 +16,26 @@ from ...collecting.adapters.table import adapter_of
 from ...errors import RequestError
 from .verified_runs import KernelTarget
 
-Noted = Callable[[tuple[Any, ...], dict[str, Any]], None]
-"""Is given the arguments of every call."""
 Made = Callable[[tuple[Any, ...], dict[str, Any]], Sequence[Any] | None]
 """Makes the operator's inputs of a call's arguments; None for a call of another operator."""
 
 
-def put(target: KernelTarget, folder: Path, noted: Noted | None = None) -> Applied:
+def put(target: KernelTarget, folder: Path) -> Applied:
     """Routes the calls of a function to its kernel.
 
     Args:
         folder: of deployed kernels.
-        noted: is called before each call.
 
     Raises:
         RequestError: when the function is not there, or the inputs cannot be made of its arguments.
     """
-    if noted is None and target == KernelTarget(target.target, target.definition):
+    if target == KernelTarget(target.target, target.definition):
         return apply(target.target, folder, target.definition)
     function = _function(target.target)
     made = _adapted(function, target) if target.adapted else _bound(function, target)
     copied = [n for n, name in enumerate(target.inputs or ()) if name in target.copied]
 
     def inputs(*args: Any, **kwargs: Any) -> Sequence[Any] | None:
-        if noted is not None:
-            noted(args, kwargs)
         given = made(args, kwargs)
         if given is None or not copied:
             return given

@@ -1,72 +1,220 @@
-"""Calls of one function as a program makes them, timed with the original and with the kernel.
+"""Calls of a program's functions, timed in their places there and then repeated by themselves.
 
-A kernel is worth in the program what its calls are: so its shapes, arguments and number are taken
-from there. On a GPU the device's time is taken with the queue full, so that the host's is not in
-it, and the host's with the queue empty; which of them a step gets shorter by, depends on which of
-them it waits for.
+What a call takes depends on what lies in the caches and on how far the host is ahead, so it is
+timed where the program makes it. Steps take turns: in one all calls go to the kernels, in the next
+all to the originals, and each is timed; the third is left alone, for no clock is free, and tells
+how fast this process is beside others.
+
+Repeated calls find their arguments in caches of their own. On a GPU the device's time is taken with
+the queue full, so that the host's is not in it, and the host's with the queue empty.
 """
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import torch
 
+from ...applying.replaced_attribute import attribute_owner, replace_attribute
+from ...applying.routing import Applied
 from .drift import drift_of, tensors_in
-from .verified_runs import TimedCall
+from .step_timing import StepTimer
+from .verified_runs import Span, TimedCall
 
-ROUNDS = 15
 MOST_SHAPES = 64
 MOST_BYTES = 8 << 30
 """Of copies of arguments."""
+MOST_STEPS = 60
+ROUNDS = 15
 BATCH_S = 0.002
 MOST_CALLS = 64
 CYCLES_PER_S = 2_000_000_000
 """More than a GPU makes, so that what is to keep it busy does for long enough."""
 
 
+class StepKind(Enum):
+    """Where the calls of a step go, and whether they are timed."""
+
+    KERNEL = "timed with the kernel"
+    ORIGINAL = "timed with the original"
+    PLAIN = "as it is"
+
+
+TURNS = tuple(StepKind)
+
+
 @dataclass
 class NotedCall:
-    """The arguments of the first call with some shapes, and how many there were."""
+    """Calls with equal shapes.
+
+    Attributes:
+        args: of the first one, which may have been changed since: a copy.
+        count: of calls in steps whose calls are timed.
+        spans: mean of a call's, of each step in which there was one.
+        open: calls of the step under way.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     count: int = 0
+    spans: dict[StepKind, dict[int, Span]] = field(
+        default_factory=lambda: {StepKind.KERNEL: {}, StepKind.ORIGINAL: {}}
+    )
+    open: list[tuple[float, Any, Any]] = field(default_factory=list[tuple[float, Any, Any]])
+
+    def close(self, kind: StepKind, turn: int) -> None:
+        """Takes the calls of a step that ended; the device has done all of its work."""
+        each = [
+            (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3)
+            for host_us, begun, ended in self.open
+        ]
+        if each:
+            self.count += len(each)
+            host_us, device_us = (sum(one) / len(each) for one in zip(*each, strict=True))
+            self.spans[kind][turn] = host_us, device_us
+        self.open = []
 
 
-@dataclass
-class NotedCalls:
-    """Notes the calls of a function.
+class PlacedSteps(StepTimer):
+    """Tells of each step of a program where its calls go, and gathers what they took.
 
     Args:
-        under_way: whether calls that are made now count.
+        warmup: steps in which calls are noted and not timed.
     """
 
-    under_way: Callable[[], bool]
-    found: dict[str, NotedCall] = field(default_factory=dict[str, NotedCall])
-    left_bytes: int = MOST_BYTES
+    def __init__(self, warmup: int) -> None:
+        super().__init__(warmup, MOST_STEPS, keeps=False)
+        self.targets: list[PlacedTarget] = []
+        self.inside = False
+        self.busy = threading.local()
 
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Notes a call."""
-        if torch.compiler.is_compiling() or not self.under_way():
-            return
+    @property
+    def kind(self) -> StepKind:
+        """What the step under way is for; calls outside of steps are left alone."""
+        if not self.inside or self.made >= self._last:
+            return StepKind.PLAIN
+        if self.made < self._first:
+            return TURNS[self.made % 2]  # both are warm then
+        return TURNS[(self.made - self._first) % len(TURNS)]
+
+    @property
+    def plain_ns(self) -> list[tuple[int, int]]:
+        """Place and time of each step that was left alone."""
+        return list(enumerate(self.step_ns))[TURNS.index(StepKind.PLAIN) :: len(TURNS)]
+
+    @property
+    def timed_steps(self) -> int:
+        """How many steps there were whose calls were timed."""
+        return len(self.step_ns) - len(self.plain_ns)
+
+    def begin(self, root: torch.nn.Module | None) -> None:
+        """A step begins."""
+        super().begin(root)
+        self.inside = True
+
+    def end(self, result: Any) -> None:
+        """It ended."""
+        kind, timed = self.kind, self.under_way
+        turn = (self.made - self._first) // len(TURNS)
+        self.inside = False
+        super().end(result)
+        for target in self.targets:
+            for call in target.calls.values():
+                if timed and kind is not StepKind.PLAIN:
+                    call.close(kind, turn)
+                call.open = []
+
+
+class PlacedTarget:
+    """Stands for a function of a program, and times its calls.
+
+    Args:
+        name: of the function, by which the program calls it.
+        applied: the kernel in its place.
+    """
+
+    def __init__(self, name: str, applied: Applied, steps: PlacedSteps) -> None:
+        self.name = name
+        self.applied = applied
+        self.calls: dict[str, NotedCall] = {}
+        self._steps = steps
+        self._left_bytes = MOST_BYTES
+        steps.targets.append(self)
+        owner, last = attribute_owner(name)
+        self._restore = replace_attribute(owner, last, self._stands())
+
+    def remove(self) -> None:
+        """Puts the original back."""
+        self._restore()
+        self.applied.remove()
+
+    def _stands(self) -> Callable[..., Any]:
+        original, kernel, steps = self.applied.original, self.applied.function, self._steps
+
+        @functools.wraps(original)
+        def placed(*args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return kernel(*args, **kwargs)
+            kind = steps.kind
+            function = kernel if kind is StepKind.KERNEL else original
+            # Within another call that is timed the time is that call's.
+            if kind is StepKind.PLAIN or getattr(steps.busy, "by_call", False) or _capturing():
+                return function(*args, **kwargs)
+            steps.busy.by_call = True
+            try:
+                call = self._noted(args, kwargs)
+                return _timed(function, args, kwargs, call)
+            finally:
+                steps.busy.by_call = False
+
+        return placed
+
+    def _noted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NotedCall | None:
+        """The calls with the shapes of these arguments; None where no more are noted."""
         given = [value for value in (*args, *kwargs.values()) if not _is_module(value)]
         key = ", ".join(_said(value) for value in given)
-        known = self.found.get(key)
-        if known is None and len(self.found) < MOST_SHAPES:
+        known = self.calls.get(key)
+        if known is None and len(self.calls) < MOST_SHAPES:
             size = sum(tensor.nbytes for tensor in tensors_in(given))
-            if size > self.left_bytes:
-                return
-            self.left_bytes -= size
+            if size > self._left_bytes:
+                return None
+            self._left_bytes -= size
             copied = tuple(_copied(value) for value in args)
-            known = self.found[key] = NotedCall(
+            known = self.calls[key] = NotedCall(
                 copied, {name: _copied(value) for name, value in kwargs.items()}
             )
-        if known is not None:
-            known.count += 1
+        return known
+
+
+def _timed(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call: NotedCall | None,
+) -> Any:
+    """Makes a call, and notes its time on the host and two events around it on the device."""
+    begun = ended = None
+    if torch.cuda.is_initialized():
+        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begun.record()
+    begin = time.perf_counter()
+    result = function(*args, **kwargs)
+    host_s = time.perf_counter() - begin
+    if ended is not None:
+        ended.record()
+    if call is not None:
+        call.open.append((host_s * 1e6, begun, ended))
+    return result
+
+
+def _capturing() -> bool:
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def _is_module(value: Any) -> bool:
@@ -85,27 +233,38 @@ def _copied(value: Any) -> Any:
     return value
 
 
+# --- calls by themselves ---
+
+
 @torch.no_grad()
-def timed_calls(
-    noted: NotedCalls, original: Callable[..., Any], kernel: Callable[..., Any], steps: int
-) -> list[TimedCall]:
+def timed_calls(target: PlacedTarget, steps: int, turns: int) -> list[TimedCall]:
     """Times the noted calls with the original and the kernel in turn.
 
     Args:
         steps: in which they were made.
+        turns: how often a step's calls were timed in their places, with each of the two.
     """
     found: list[TimedCall] = []
-    for shapes, call in noted.found.items():
-        ways = [lambda f=f, c=call: f(*c.args, **c.kwargs) for f in (original, kernel)]
+    for shapes, call in target.calls.items():
+        if not call.count:
+            continue  # made while warming up alone, or raising exceptions
+        both = (target.applied.original, target.applied.function)
+        ways = [lambda f=f, c=call: f(*c.args, **c.kwargs) for f in both]
         expected, got = (list(tensors_in(way())) for way in ways)
         drift = drift_of(expected, got)
         counts = [_calls_in_a_batch(way) for way in ways]
-        rounds: list[list[tuple[float, float]]] = [[], []]
+        rounds: list[list[Span]] = [[], []]
         for number in range(ROUNDS):
             for place in (0, 1) if number % 2 == 0 else (1, 0):
                 rounds[place].append(_call_us(ways[place], counts[place]))
+        placed = [
+            tuple(call.spans[kind].get(turn) for turn in range(turns))
+            for kind in (StepKind.ORIGINAL, StepKind.KERNEL)
+        ]
         found.append(
-            TimedCall(shapes, call.count / steps, tuple(rounds[0]), tuple(rounds[1]), drift)
+            TimedCall(
+                shapes, call.count / steps, tuple(rounds[0]), tuple(rounds[1]), drift, *placed
+            )
         )
     return found
 
@@ -119,7 +278,7 @@ def _calls_in_a_batch(act: Callable[[], Any]) -> int:
     return max(1, min(MOST_CALLS, int(BATCH_S / max(time.perf_counter() - begin, 1e-7))))
 
 
-def _call_us(act: Callable[[], Any], calls: int) -> tuple[float, float]:
+def _call_us(act: Callable[[], Any], calls: int) -> Span:
     """Microseconds of one call of many: of the host and of the device."""
     _synchronize()
     begin = time.perf_counter()

@@ -1,8 +1,7 @@
-"""What kernels gain in a program, measured and predicted, and which one is to blame: pure.
+"""What kernels gain in a program, measured beside predicted, and which one is to blame: pure.
 
 Measured are steps of runs with the kernels against steps at the same place of the runs beside
 them without: paired, in turn, with an interval that knows that runs differ more than steps of one.
-Predicted is what the calls that the program makes save by themselves, by Amdahl's law.
 """
 
 from __future__ import annotations
@@ -12,18 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
-from ...evaluation.comparison import bootstrap_medians, compare
+from ...evaluation.comparison import compare
 from ...schema.measurement import Decision, Measurement
+from .predictions import PredictedGain, PredictedTarget, predict
 from .verified_runs import AppliedTarget, OutputDrift, TimedCall, TimedRun, VerifiedRuns
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-3, "float16": 1e-2, "bfloat16": 3e-2}
 """Relative drift of a model's outputs that other orders of summation explain, by type."""
 OTHER_TOLERANCE = 3e-2
-DEVICE_BOUND = 0.9
-"""A step is the device's time where the host needs less than this share of it."""
-TAILS = (2.5, 97.5)
 
 
 class ModelVerdict(StrEnum):
@@ -46,18 +41,12 @@ class TargetGain:
     """What one kernel does to a step.
 
     Args:
-        saved_us: a step, by its calls alone; negative where it is slower.
-        interval_us: of that, 95 %.
-        original_us: of its calls in a step.
-        kernel_us: the same with the kernel.
+        predicted: of the step's time.
         drifted: whether a call's output is further off than rounding explains.
     """
 
     applied: AppliedTarget
-    saved_us: float
-    interval_us: tuple[float, float]
-    original_us: float
-    kernel_us: float
+    predicted: PredictedTarget
     drifted: bool
 
 
@@ -69,9 +58,8 @@ class ModelComparison:
         before_us: median of a step.
         gain: how many times as fast the steps are, the median over pairs.
         interval: of that, 95 %; None for fewer than five pairs.
-        predicted: the same by the calls alone, and its interval.
+        predicted: the same, of what the calls alone take.
         agree: whether both intervals have a number in common; None where one is not known.
-        host_bound: whether steps wait for the host, whose time is then what calls are compared by.
         to_blame: the targets that are slower than what they stand for, or give something else.
     """
 
@@ -83,10 +71,8 @@ class ModelComparison:
     gain: float | None
     interval: tuple[float, float] | None
     pairs: int
-    predicted: float
-    predicted_interval: tuple[float, float]
+    predicted: PredictedGain
     agree: bool | None
-    host_bound: bool
     targets: tuple[TargetGain, ...]
     to_blame: tuple[str, ...]
 
@@ -104,12 +90,11 @@ def compare_runs(runs: VerifiedRuns, tolerance: float | None = None) -> ModelCom
     paired = compare(_measured(before, blocks), _measured(after, blocks), {})
     before_us = statistics.median(before) / 1e3 if before else 0.0
     after_us = statistics.median(after) / 1e3 if after else 0.0
-    host_us = [ns / 1e3 for run in runs.before for ns in run.host_ns]
-    host_bound = bool(host_us) and statistics.median(host_us) > DEVICE_BOUND * before_us
-    targets = tuple(_target(one, int(not host_bound), tolerance) for one in runs.targets)
-    saved = sum(one.saved_us for one in targets)
-    low, high = (sum(one.interval_us[n] for one in targets) for n in (0, 1))
-    predicted_interval = _amdahl(before_us, low), _amdahl(before_us, high)
+    foretold = predict(runs, before_us)
+    targets = tuple(
+        TargetGain(one, us, any(_is_off(call, tolerance) for call in one.calls))
+        for one, us in zip(runs.targets, foretold.targets, strict=True)
+    )
     interval = paired.interval if paired else None
     verdict = _verdict(runs, allowed, paired.decision if paired else None)
     return ModelComparison(
@@ -121,12 +106,10 @@ def compare_runs(runs: VerifiedRuns, tolerance: float | None = None) -> ModelCom
         paired.ratio if paired else None,
         interval,
         len(before),
-        _amdahl(before_us, saved),
-        predicted_interval,
+        foretold,
         None
         if interval is None
-        else interval[0] <= predicted_interval[1] and predicted_interval[0] <= interval[1],
-        host_bound,
+        else interval[0] <= foretold.interval[1] and foretold.interval[0] <= interval[1],
         targets,
         _to_blame(verdict, targets),
     )
@@ -147,30 +130,6 @@ def _paired(runs: VerifiedRuns) -> tuple[list[int], list[int], list[int]]:
 
 def _measured(samples: Sequence[int], blocks: Sequence[int]) -> Measurement:
     return Measurement(timer="host", cold_ns=list(samples), block=list(blocks))
-
-
-def _amdahl(step_us: float, saved_us: float) -> float:
-    """How many times as fast a step becomes that is shorter by some time."""
-    return step_us / max(step_us - saved_us, step_us * 1e-3) if step_us else 1.0
-
-
-def _target(one: AppliedTarget, clock: int, tolerance: float | None) -> TargetGain:
-    """What a kernel saves a step, by the host's time or the device's."""
-    saved = original = kernel = low = high = 0.0
-    drifted = False
-    for call in one.calls:
-        base = np.array([times[clock] for times in call.original_us])
-        ours = np.array([times[clock] for times in call.kernel_us])
-        each = base - ours
-        resampled = bootstrap_medians(each, [list(range(len(each)))])
-        tails = np.percentile(resampled, TAILS)
-        saved += call.calls * float(np.median(each))
-        low += call.calls * float(tails[0])
-        high += call.calls * float(tails[1])
-        original += call.calls * float(np.median(base))
-        kernel += call.calls * float(np.median(ours))
-        drifted |= _is_off(call, tolerance)
-    return TargetGain(one, saved, (low, high), original, kernel, drifted)
 
 
 def _is_off(call: TimedCall, tolerance: float | None) -> bool:
@@ -197,7 +156,7 @@ def _verdict(runs: VerifiedRuns, allowed: float, decision: Decision | None) -> M
 def _to_blame(verdict: ModelVerdict, targets: Sequence[TargetGain]) -> tuple[str, ...]:
     if verdict is ModelVerdict.DRIFTED:
         return tuple(one.applied.target for one in targets if one.drifted)
-    slower = (one for one in targets if one.interval_us[1] < 0)
+    slower = (one for one in targets if one.predicted.saved_us.high < 0)
     return tuple(one.applied.target for one in slower)
 
 

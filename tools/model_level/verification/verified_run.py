@@ -27,7 +27,7 @@ from ...errors import HarnessError
 from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .applications import put
-from .call_timing import NotedCalls, timed_calls
+from .call_timing import PlacedSteps, PlacedTarget, timed_calls
 from .drift import drift_of
 from .step_timing import StepTimer
 from .verified_runs import AppliedTarget, OutputDrift, TimedRun, VerifiedRuns, VerifyRequest
@@ -109,30 +109,39 @@ def _timed(request: VerifyRequest, with_kernels: bool, pair: int, out: Path) -> 
 
 
 def _called(request: VerifyRequest, out: Path) -> int:
-    """One run in which the calls of the kernels' targets are noted, which are timed then."""
-    timer = StepTimer(request.warmup, request.steps, keeps=False)
-    noted = [NotedCalls(lambda: timer.under_way) for _ in request.targets]
-    applied: list[Any] = []
+    """One run in which the calls of the kernels' targets are timed, in their places and then alone.
+
+    Each target's calls go to its kernel in some steps and to the original in others.
+    """
+    steps = PlacedSteps(request.warmup)
+    placed: list[PlacedTarget] = []
 
     def prepare() -> None:
-        for target, calls in zip(request.targets, noted, strict=True):
-            applied.append(put(target, Path(request.kernels), calls))
-        watch_steps(request.step, timer)
+        for target in request.targets:
+            applied = put(target, Path(request.kernels))
+            placed.append(PlacedTarget(target.target, applied, steps))
+        watch_steps(request.step, steps)
 
     if status := run_as_main(request.program, prepare):
         return status
     found: list[AppliedTarget] = []
-    for target, calls, one in zip(request.targets, noted, applied, strict=True):
+    for one in reversed(placed):
+        one.remove()
+    for one in placed:
         missed: dict[str, int] = {}
-        for miss in one.misses.all():
+        for miss in one.applied.misses.all():
             missed[str(miss.reason)] = missed.get(str(miss.reason), 0) + miss.count
-        calls.under_way = lambda: False
-        timed = timed_calls(calls, one.original, one.function, max(len(timer.step_ns), 1))
-        found.append(AppliedTarget(target.target, one.kernel.definition, missed, tuple(timed)))
+        timed = timed_calls(one, max(steps.timed_steps, 1), len(steps.plain_ns))
+        definition = one.applied.kernel.definition
+        found.append(AppliedTarget(one.name, definition, missed, tuple(timed)))
     device = None
     if torch.cuda.is_initialized():
         device = torch.cuda.get_device_name().removeprefix("NVIDIA ")
-    said = {"device": device, "targets": TypeAdapter(list[AppliedTarget]).dump_python(found)}
+    said = {
+        "device": device,
+        "targets": TypeAdapter(list[AppliedTarget]).dump_python(found),
+        "plain_ns": steps.plain_ns,
+    }
     out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
     return 0
 
@@ -156,6 +165,7 @@ def _gathered(request: VerifyRequest, folder: Path) -> bytes:
         _drift(folder, "before0", "after0"),
         repeated,
         tuple(TypeAdapter(list[AppliedTarget]).validate_python(calls["targets"])),
+        tuple((place, ns) for place, ns in calls["plain_ns"]),
     )
     return TypeAdapter(VerifiedRuns).dump_json(found)
 

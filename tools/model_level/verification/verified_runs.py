@@ -87,22 +87,31 @@ class OutputDrift:
     outputs: int
 
 
+Span = tuple[float, float]
+"""Microseconds of a call: of the host and of the device."""
+
+
 @dataclass(frozen=True)
 class TimedCall:
     """Calls of a function with equal shapes, as the program made them.
 
     Args:
         calls: a step.
-        original_us: of the host and of the device, in each round.
+        original_us: of a call that is repeated, in each round.
         kernel_us: the same, in the same rounds.
         drift: of the kernel's output from the original's.
+        placed_original_us: mean of a call in its place in the program, of each turn; None where
+            the turn's step had no such call.
+        placed_kernel_us: the same, of a step beside it.
     """
 
     shapes: str
     calls: float
-    original_us: tuple[tuple[float, float], ...]
-    kernel_us: tuple[tuple[float, float], ...]
+    original_us: tuple[Span, ...]
+    kernel_us: tuple[Span, ...]
     drift: OutputDrift
+    placed_original_us: tuple[Span | None, ...] = ()
+    placed_kernel_us: tuple[Span | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,8 @@ class VerifiedRuns:
         after: with them, each beside the one of `before` at its place.
         drift: of outputs with the kernels from those without.
         repeated: of outputs of two runs without the kernels; None where there is one.
+        plain_ns: place and time of the steps that were left alone in the run in which calls were
+            timed, one of each turn.
     """
 
     device: str | None
@@ -137,3 +148,4 @@ class VerifiedRuns:
     drift: OutputDrift
     repeated: OutputDrift | None
     targets: tuple[AppliedTarget, ...]
+    plain_ns: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,138 @@
+"""Calls go where a step's turn has them, once each, and are timed in steps alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from kernel_harness.tools.model_level.verification.applications import put
+from kernel_harness.tools.model_level.verification.call_timing import (
+    PlacedSteps,
+    PlacedTarget,
+    StepKind,
+    timed_calls,
+)
+from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
+
+from ...applying.conftest import write_folder  # noqa: F401, of the tests here
+
+TWICE = "def run(x, w, alpha, y):\n    y.copy_(x * w * alpha).mul_(2)\n"
+"""Tells by its results that it was called."""
+W = torch.ones(8)
+
+
+@pytest.fixture
+def program(monkeypatch):
+    module: Any = ModuleType("placed_program")
+
+    def scaled(x: Any, w: Any, alpha: float = 1.0) -> Any:
+        if x is None:
+            raise ValueError("as ever")
+        return x * w * alpha
+
+    module.scaled = scaled
+    module.block = lambda x: module.scaled(x, W)
+    monkeypatch.setitem(sys.modules, "placed_program", module)
+    return module
+
+
+@pytest.fixture
+def placed(program, write_folder):  # noqa: F811
+    steps = PlacedSteps(2)
+    target = KernelTarget("placed_program.scaled")
+    one = PlacedTarget(target.target, put(target, write_folder(TWICE)), steps)
+    yield one, steps
+    one.remove()
+
+
+def x_of(m: int = 4) -> torch.Tensor:
+    return torch.ones(m, 8)
+
+
+def step(steps: PlacedSteps, act: Any) -> Any:
+    steps.begin(None)
+    try:
+        return act()
+    finally:
+        steps.end(None)
+
+
+def test_steps_take_turns_after_both_ways_are_warm(program, placed):
+    one, steps = placed
+    found = [step(steps, lambda: program.block(x_of())[0, 0].item()) for _ in range(9)]
+    assert found == [2, 1, 2, 1, 1, 2, 1, 1, 2]
+    (call,) = one.calls.values()
+    assert call.count == 5 and steps.timed_steps == 5
+    assert sorted(call.spans[StepKind.KERNEL]) == [0, 1, 2]
+    assert sorted(call.spans[StepKind.ORIGINAL]) == [0, 1]
+    assert [place for place, _ in steps.plain_ns] == [2, 5]
+    one.remove()
+    (timed,) = timed_calls(one, steps.timed_steps, len(steps.plain_ns))
+    assert timed.calls == 1.0 and timed.drift.relative == 1.0
+    assert len(timed.placed_original_us) == len(timed.placed_kernel_us) == 2
+    assert program.scaled(x_of(), W)[0, 0] == 1
+
+
+def test_calls_outside_of_steps_are_left_alone(program, placed):
+    one, steps = placed
+    assert program.scaled(x_of(), W)[0, 0] == 1 and not one.calls
+    for _ in range(2):
+        step(steps, lambda: None)
+    assert program.scaled(x_of(), W)[0, 0] == 1 and not one.calls
+
+
+def test_a_call_within_another_is_that_ones(program, placed, write_folder):  # noqa: F811
+    one, steps = placed
+    outer = KernelTarget("placed_program.block", None, {"x": "x", "w": "x.w", "alpha": "x.alpha"})
+    x = x_of(1)  # no size that is proven, so that the outer original calls the inner kernel
+    x.w, x.alpha = W, 1.0  # type: ignore[attr-defined]
+    around = PlacedTarget(outer.target, put(outer, write_folder(TWICE)), steps)
+    try:
+        for _ in range(6):
+            step(steps, lambda: program.block(x))
+    finally:
+        around.remove()
+    assert not one.calls
+    (call,) = around.calls.values()
+    assert call.count == 3
+
+
+def test_exceptions_pass_and_the_next_call_is_timed(program, placed):
+    one, steps = placed
+    for _ in range(3):
+        with pytest.raises(ValueError, match="as ever"):
+            step(steps, lambda: program.scaled(None, W))
+    step(steps, lambda: program.scaled(x_of(), W))
+    assert [call.count for call in one.calls.values()] == [0, 1]
+    assert len(timed_calls(one, steps.timed_steps, 0)) == 1
+
+
+def test_threads_are_timed_each(program, placed):
+    one, steps = placed
+
+    def act() -> None:
+        threads = [threading.Thread(target=program.block, args=(x_of(),)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    for _ in range(4):
+        step(steps, act)
+    (call,) = one.calls.values()
+    assert call.count == 8
+
+
+def test_arguments_are_kept_as_the_first_call_had_them(program, placed):
+    one, steps = placed
+    x = x_of()
+    for _ in range(4):
+        step(steps, lambda: program.block(x))
+        x.zero_()
+    (call,) = one.calls.values()
+    assert torch.equal(call.args[0], x_of())

@@ -1,0 +1,86 @@
+"""What calls take in their places predicts a gain, whatever else the process was slowed by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kernel_harness.tools.model_level.verification.predictions import predict
+from kernel_harness.tools.model_level.verification.verified_runs import (
+    AppliedTarget,
+    OutputDrift,
+    TimedCall,
+    TimedRun,
+    VerifiedRuns,
+)
+
+NO_DRIFT = OutputDrift(0.0, 0.0, 1.0, "float32", 4)
+STEP_US = 1000.0
+
+
+def call(original_us: float, kernel_us: float, turns: int = 5, *, slower=1.0) -> TimedCall:
+    """Two calls a step that take this long in their places, and half of that repeated."""
+    alone = [tuple((us / 2, us / 2) for _ in range(15)) for us in (original_us, kernel_us)]
+    placed = [
+        tuple((us * slower * (1 + n % 3 / 1000),) * 2 for n in range(turns))
+        for us in (original_us, kernel_us)
+    ]
+    return TimedCall("float32[4]", 2.0, alone[0], alone[1], NO_DRIFT, placed[0], placed[1])
+
+
+def runs(*calls: TimedCall, turns: int = 5, slower: float = 1.0, host: float = 1.0) -> VerifiedRuns:
+    """A program of steps of a millisecond, and a process that is so many times slower."""
+    steps = (int(STEP_US * 1e3),) * 20
+    run = TimedRun(steps, tuple(int(ns * host) for ns in steps), 0)
+    target = AppliedTarget("layers.f", "f_n8", {}, calls)
+    plain = tuple((3 * n + 2, int(STEP_US * 1e3 * slower)) for n in range(turns))
+    return VerifiedRuns(None, (run,), (run,), NO_DRIFT, None, (target,), plain)
+
+
+def test_calls_in_their_places_predict_and_repeated_ones_are_told_beside():
+    found = predict(runs(call(400, 25)), STEP_US)
+    assert found.turns == 5 and found.interval[0] <= found.gain <= found.interval[1]
+    assert found.gain == pytest.approx(4.0, rel=0.01)
+    assert found.repeated == pytest.approx(1000 / 625)
+    (target,) = found.targets
+    assert target.original_us == pytest.approx(800, rel=0.01)
+    assert target.saved_us.low <= target.saved_us.median <= target.saved_us.high
+
+
+def test_a_process_that_is_slower_as_a_whole_predicts_no_more():
+    """Five percent of a step would be a quarter of this gain."""
+    expected = predict(runs(call(400, 25)), STEP_US)
+    slower = predict(runs(call(400, 25, slower=1.05), slower=1.05), STEP_US)
+    assert slower.gain == pytest.approx(expected.gain)
+    assert predict(runs(call(400, 25, slower=1.05)), STEP_US).gain > 1.1 * expected.gain
+
+
+def test_too_few_turns_leave_the_repeated_calls():
+    found = predict(runs(call(400, 25, 2), turns=2), STEP_US)
+    assert found.turns == 0 and found.gain == found.repeated == pytest.approx(1000 / 625)
+
+
+def test_shapes_of_one_kind_of_steps_are_told_by_repeated_calls():
+    one_sided = replace(call(400, 25), placed_kernel_us=(None,) * 5)
+    assert predict(runs(one_sided), STEP_US).gain == pytest.approx(1000 / 625)
+    gap = call(400, 25)
+    gap = replace(gap, placed_kernel_us=(None, *gap.placed_kernel_us[1:]))
+    assert predict(runs(gap), STEP_US).gain == pytest.approx(4.0, rel=0.01)
+
+
+def test_a_step_is_not_shorter_than_what_the_host_needs():
+    bare = call(400, 25)
+    host_of = [
+        tuple((10.0, us[1]) for us in row if us)
+        for row in (bare.placed_original_us, bare.placed_kernel_us)
+    ]
+    launched = replace(bare, placed_original_us=host_of[0], placed_kernel_us=host_of[1])
+    found = predict(runs(launched, host=0.5), STEP_US)
+    assert not found.host_bound and found.gain == pytest.approx(2.0)
+    assert found.interval == (found.gain, found.gain)
+
+
+def test_without_calls_nothing_is_gained():
+    assert predict(runs(), STEP_US).gain == 1.0
+    assert predict(runs(turns=0), STEP_US).gain == 1.0
