@@ -31,6 +31,7 @@ class KernelCalls:
     def __init__(self, code: CallCode, function: Callable[..., Any]) -> None:
         self.kernel = code.kernel
         self.misses = MissedCalls(code.kernel)
+        self.compiled_calls = 0
         self._code = code
         self._sizes = code.sizes
         self._function = function
@@ -188,6 +189,7 @@ class KernelCalls:
 
     def _traced_call(self, *values: Any) -> Any:
         """A call whose sizes were decided while it was compiled."""
+        self.compiled_calls += 1
         plain = [_plain(value) for value in values]
         axes = self._sizes.axes_of(_shapes(plain))
         assert axes is not None

@@ -51,7 +51,13 @@ class Applied:
     function: Callable[..., Any]
     original: Callable[..., Any]
     misses: MissedCalls
+    _calls: KernelCalls = field(repr=False)
     _restore: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    @property
+    def compiled_calls(self) -> int:
+        """How many calls the kernel had within compiled code; replays of a graph are none."""
+        return self._calls.compiled_calls
 
     def remove(self) -> None:
         """Puts the original back; calls under way end as they began."""
@@ -109,7 +115,7 @@ def apply(
     )
     calls = KernelCalls(code, load_kernel(opened, kernel))
     routed = calls.routed(original, inputs, outputs)
-    return Applied(kernel, routed, original, calls.misses, put(routed))
+    return Applied(kernel, routed, original, calls.misses, calls, put(routed))
 
 
 def _require_device(name: str) -> None:

@@ -24,6 +24,11 @@ WORDS = {
     "NOT_REPEATABLE": "The program gives other outputs each time, or none: nothing can be said.",
     "NOT_APPLIED": "No call of the targets was made in the steps that were timed.",
 }
+AGREE = {
+    True: "the two agree",
+    False: "the two do not agree",
+    None: "whether the two agree cannot be told",
+}
 GOOD, BAD = ("FASTER", "EQUAL"), ("SLOWER", "DRIFTED")
 FAILED, UNDECIDED = 1, 3
 
@@ -90,10 +95,9 @@ def comparison_text(found: ModelComparison) -> str:
     if found.gain is None or found.interval is None:
         lines.append(f"Too few pairs of steps to measure the gain; {predicted}.")
     else:
-        agree = "the two agree" if found.agree else "the two do not agree"
         lines.append(
             f"Measured {_times(found.gain)} ({_times(*found.interval)}, {found.pairs} pairs of "
-            f"steps), {predicted}: {agree}."
+            f"steps), {predicted}: {AGREE[found.agree]}."
         )
     lines.append(_way_words(foretold))
     lines.append(f"Outputs: {_drift_words(found.runs.drift)}; {found.tolerance:g} is allowed.")
@@ -114,6 +118,11 @@ def comparison_text(found: ModelComparison) -> str:
 
 def _way_words(foretold: PredictedGain) -> str:
     """How calls were timed that predict a gain."""
+    if not foretold.whole:
+        return (
+            "Calls within code that torch compiles are not in the prediction: the original has no "
+            "time of its own there."
+        )
     if not foretold.turns:
         clock = "host's" if foretold.host_bound else "device's"
         return (

@@ -381,6 +381,7 @@ def test_compiled_code_calls_an_operator_where_it_is_proven(write_folder):
     for m in (2, 5, 64, 65, 70):
         assert torch.equal(compiled(x_of(m)), (x_of(m) + 1) * W * 3.0 - 1)
     assert [shape[0] for shape in kernel_calls(applied)] == [2, 5, 64]
+    assert applied.compiled_calls == 3
     assert not ORIGINAL_CALLS, "eager calls of the original"
 
 
@@ -412,6 +413,28 @@ def test_it_needs_torch_alone(tmp_path):
     )
     new = set(found.stdout.split()) - {"pydantic", "numpy", "mcp", "triton", "cryptography"}
     assert new == {"kernel_harness"}
+
+
+def test_compiled_code_may_write_to_what_a_kernel_got_and_gave(write_folder):
+    """Its outputs are its own memory, and no input is written to: as the operator is declared."""
+    applied = apply(scaled, write_folder())
+
+    def program(function: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x.add_(1)
+        first = function(x, W, 3.0)
+        x.mul_(2)
+        second = function(x, W, 3.0)
+        first.sub_(second)
+        x.zero_()
+        return first, second, x
+
+    compiled = torch.compile(
+        lambda x: program(applied.function, x), backend="aot_eager", fullgraph=True
+    )
+    given, other = x_of(), x_of()
+    for found, expected in zip(compiled(given), program(scaled, other), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert torch.equal(given, other) and applied.compiled_calls == 2
 
 
 RETURNS_ITS_INPUT = """

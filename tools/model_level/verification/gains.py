@@ -19,6 +19,8 @@ from .verified_runs import AppliedTarget, OutputDrift, TimedCall, TimedRun, Veri
 TOLERANCES = {"float64": 1e-9, "float32": 1e-3, "float16": 1e-2, "bfloat16": 3e-2}
 """Relative drift of a model's outputs that other orders of summation explain, by type."""
 OTHER_TOLERANCE = 3e-2
+WIDEST = 2.0
+"""Ends of an interval that are further apart have something in common with nearly all others."""
 
 
 class ModelVerdict(StrEnum):
@@ -59,7 +61,8 @@ class ModelComparison:
         gain: how many times as fast the steps are, the median over pairs.
         interval: of that, 95 %; None for fewer than five pairs.
         predicted: the same, of what the calls alone take.
-        agree: whether both intervals have a number in common; None where one is not known.
+        agree: whether both intervals have a number in common; None where one is not known, is too
+            wide to tell, or calls are left out that are within compiled code.
         to_blame: the targets that are slower than what they stand for, or give something else.
     """
 
@@ -107,12 +110,18 @@ def compare_runs(runs: VerifiedRuns, tolerance: float | None = None) -> ModelCom
         interval,
         len(before),
         foretold,
-        None
-        if interval is None
-        else interval[0] <= foretold.interval[1] and foretold.interval[0] <= interval[1],
+        None if interval is None else _agree(interval, foretold),
         targets,
         _to_blame(verdict, targets),
     )
+
+
+def _agree(interval: tuple[float, float], foretold: PredictedGain) -> bool | None:
+    """Whether both have a number in common; None where they are too wide, or not all was timed."""
+    ends = (interval, foretold.interval)
+    if not foretold.whole or any(high > WIDEST * low for low, high in ends):
+        return None
+    return interval[0] <= foretold.interval[1] and foretold.interval[0] <= interval[1]
 
 
 def _paired(runs: VerifiedRuns) -> tuple[list[int], list[int], list[int]]:
@@ -144,7 +153,7 @@ def _exceeds(drift: OutputDrift, allowed: float) -> bool:
 
 
 def _verdict(runs: VerifiedRuns, allowed: float, decision: Decision | None) -> ModelVerdict:
-    if not any(one.calls for one in runs.targets):
+    if not any(one.calls or one.compiled for one in runs.targets):
         return ModelVerdict.NOT_APPLIED
     if runs.repeated is not None and _exceeds(runs.repeated, allowed):
         return ModelVerdict.NOT_REPEATABLE
@@ -155,7 +164,9 @@ def _verdict(runs: VerifiedRuns, allowed: float, decision: Decision | None) -> M
 
 def _to_blame(verdict: ModelVerdict, targets: Sequence[TargetGain]) -> tuple[str, ...]:
     if verdict is ModelVerdict.DRIFTED:
-        return tuple(one.applied.target for one in targets if one.drifted)
+        off = [one.applied.target for one in targets if one.drifted]
+        # Where no timed call is off, it is one within compiled code.
+        return tuple(off or [one.applied.target for one in targets if one.applied.compiled])
     slower = (one for one in targets if one.predicted.saved_us.high < 0)
     return tuple(one.applied.target for one in slower)
 

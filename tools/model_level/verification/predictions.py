@@ -59,6 +59,7 @@ class PredictedGain:
         repeated: the gain by calls that are repeated by themselves, in caches of their own.
         turns: how often calls were timed in their places; 0: too seldom, and `repeated` it is.
         host_bound: whether steps wait for the host.
+        whole: whether all calls are in it; those within compiled code cannot be.
     """
 
     gain: float
@@ -66,6 +67,7 @@ class PredictedGain:
     repeated: float
     turns: int
     host_bound: bool
+    whole: bool
     targets: tuple[PredictedTarget, ...]
 
 
@@ -92,6 +94,7 @@ def predict(runs: VerifiedRuns, step_us: float) -> PredictedGain:
         amdahl(step_us, repeated),
         clocks.turns,
         clocks.host_bound,
+        not any(one.compiled for one in runs.targets),
         tuple(
             PredictedTarget(
                 _interval(calls.saved),

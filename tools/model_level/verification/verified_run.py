@@ -133,7 +133,8 @@ def _called(request: VerifyRequest, out: Path) -> int:
             missed[str(miss.reason)] = missed.get(str(miss.reason), 0) + miss.count
         timed = timed_calls(one, max(steps.timed_steps, 1), len(steps.plain_ns))
         definition = one.applied.kernel.definition
-        found.append(AppliedTarget(one.name, definition, missed, tuple(timed)))
+        compiled = one.applied.compiled_calls
+        found.append(AppliedTarget(one.name, definition, missed, tuple(timed), compiled))
     device = None
     if torch.cuda.is_initialized():
         device = torch.cuda.get_device_name().removeprefix("NVIDIA ")

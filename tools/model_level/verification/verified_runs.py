@@ -121,12 +121,14 @@ class AppliedTarget:
     Args:
         missed: calls that went to the original, by reason.
         calls: those of the function; empty where none was made.
+        compiled: how many the kernel had within code that torch compiled, of which none is timed.
     """
 
     target: str
     definition: str
     missed: dict[str, int]
     calls: tuple[TimedCall, ...]
+    compiled: int = 0
 
 
 @dataclass(frozen=True)

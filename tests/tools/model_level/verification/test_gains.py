@@ -93,6 +93,24 @@ def test_a_program_that_differs_from_itself_is_not_judged():
     assert compare_runs(silent).verdict is ModelVerdict.NOT_REPEATABLE
 
 
+def test_calls_within_compiled_code_are_applied_and_predict_nothing():
+    compiled = AppliedTarget("layers.f", "f_n8", {}, (), 40)
+    found = compare_runs(runs(1000, 600, compiled))
+    assert found.verdict is ModelVerdict.FASTER
+    assert found.agree is None and not found.predicted.whole
+    drifted = compare_runs(replace(found.runs, drift=FAR))
+    assert drifted.verdict is ModelVerdict.DRIFTED and drifted.to_blame == ("layers.f",)
+
+
+def test_an_interval_that_holds_nearly_all_agrees_with_nothing():
+    wide = target(300, 100, calls=1.0)
+    call = wide.calls[0]
+    noisy = tuple((us * (1 + n % 3), us) for n, (us, _) in enumerate(call.original_us))
+    found = compare_runs(runs(1000, 600, replace(wide, calls=(replace(call, original_us=noisy),))))
+    assert found.predicted.interval[1] > 2 * found.predicted.interval[0]
+    assert found.agree is None
+
+
 def test_kernels_that_were_never_called_gain_nothing():
     unused = AppliedTarget("layers.f", "f_n8", {"another shape": 4}, ())
     assert compare_runs(runs(1000, 600, unused)).verdict is ModelVerdict.NOT_APPLIED
