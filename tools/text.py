@@ -9,12 +9,18 @@ import ast
 import json
 import re
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _parsing = threading.Lock()
 _RANDOM_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _MARK_CHARACTERS = 40
 """Room for the words that stand for what was cut out."""
 _ELLIPSIS = " … "
+MOST_FAULTS = 8
+"""Of a text that a model refuses, told at once."""
 JSON_LINE = 100
 """Characters of a line of JSON, which a part that cannot be parted may exceed."""
 _COUNTED_FROM = 400
@@ -78,6 +84,26 @@ def shorten(text: str, limit: int) -> str:
 def counted(number: int, thing: str) -> str:
     """A count with its noun: 1 workload, 2 workloads."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def field_faults(error: ValidationError) -> list[tuple[str, str]]:
+    """Every field that a model refused, as its path, and why; the path is empty of the whole."""
+    return [
+        (".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def fault_words(error: ValidationError, whole: str = "") -> str:
+    """What a model refused, the first fields of it, in a line.
+
+    Args:
+        whole: stands before what is said of no field.
+    """
+    faults = field_faults(error)
+    said = [": ".join(filter(None, (place or whole, why))) for place, why in faults]
+    more = len(said) - MOST_FAULTS
+    return "; ".join(said[:MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def python_tree(text: str, filename: str = "<unknown>") -> ast.Module:

@@ -21,6 +21,7 @@ from ..evaluation.plan import CHECKS, interpreter_checks
 from ..messages.judge import Checks
 from ..schema.definition import Definition
 from ..schema.evaluation import Executor, Scope
+from ..text import field_faults
 from ..workloads.operators import Operator
 from ..workloads.policy import Criterion, ToleranceForm
 
@@ -150,10 +151,9 @@ def choices_of(said: Mapping[str, Any], place: str = "") -> EvaluationChoices:
     try:
         return EvaluationChoices.model_validate(said)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        words = "; ".join(f"{place}{name}: {why}" for name, why in field_faults(error))
         raise RequestError(
-            f"{place}{name}: {first['msg']}",
+            words,
             remedy=f"The names are {', '.join(EvaluationChoices.model_fields)}.",
         ) from error
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import DatasetError
 from ..schema.flashinfer_trace import Definition, Solution, Trace, Workload
-from ..workloads.dataset_problem import DatasetProblem
+from ..workloads.dataset_problem import DatasetProblem, refused
 from ..workloads.operators import BASELINE_AUTHOR
 
 DEFINITIONS, WORKLOADS, SOLUTIONS, TRACES = "definitions", "workloads", "solutions", "traces"
@@ -132,7 +132,7 @@ def _files(
         try:
             yield FileEntry(model.model_validate_json(path.read_bytes()), name)
         except (ValidationError, OSError) as error:
-            problems.append(_refused(name, None, error))
+            problems += refused(name, None, error)
 
 
 def _lines(root: Path, kind: str, problems: list[DatasetProblem]) -> Iterator[FileEntry[Trace]]:
@@ -141,7 +141,7 @@ def _lines(root: Path, kind: str, problems: list[DatasetProblem]) -> Iterator[Fi
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
-            problems.append(_refused(name, None, error))
+            problems += refused(name, None, error)
             continue
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -149,15 +149,7 @@ def _lines(root: Path, kind: str, problems: list[DatasetProblem]) -> Iterator[Fi
             try:
                 yield FileEntry(Trace.model_validate_json(line), name, number)
             except ValidationError as error:
-                problems.append(_refused(name, number, error))
-
-
-def _refused(file: str, line: int | None, error: ValidationError | OSError) -> DatasetProblem:
-    if isinstance(error, OSError):
-        return DatasetProblem(file, line, "", f"cannot be read: {error.strerror}")
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return DatasetProblem(file, line, place, first["msg"].removeprefix("Value error, "))
+                problems += refused(name, number, error)
 
 
 def joined(sets: Sequence[TraceSet]) -> TraceSet:

@@ -20,19 +20,22 @@ from pydantic import ValidationError
 from ..errors import DatasetError, HarnessError, RequestError, unknown_name
 from ..schema.flashinfer_trace import (
     Definition,
-    SafetensorsInput,
     Solution,
     Trace,
     Workload,
     interface_hash,
     unknown_keys,
 )
-from .dataset_problem import DatasetProblem, fault_of, with_reference
+from .dataset_problem import (
+    DatasetProblem,
+    faults_of,
+    refused,
+    tensor_file_faults,
+    with_reference,
+)
 from .operators import Operator, read_json_object
 from .policy import Policy, default_policy, policy_faults, read_policy, unknown_workloads
 
-LFS_MARK = b"version https://git-lfs"
-LFS_POINTER_BYTES = 1024
 INPUTS = "inputs.py"
 REFERENCE_FILE = "reference.py"
 IGNORED = "the format has no such field; it is ignored, so the verdict does not follow it"
@@ -111,15 +114,23 @@ class Dataset:
         self._refuse_unusable(short, str.startswith)
         raise unknown_name("definition", short, known, remedy="list_workloads names them all.")
 
+    def unread(
+        self, name: str, fits: Callable[[str, str], bool] = str.startswith
+    ) -> list[DatasetProblem]:
+        """What is wrong with a definition that is there and cannot be read; empty for others."""
+        short = name.strip().strip("/").strip()
+        known = [one for one in self.problems if one.definition not in self.operators]
+        found = next((p.definition for p in known if short and fits(p.definition, short)), None)
+        return [problem for problem in known if problem.definition == found]
+
     def _refuse_unusable(self, short: str, fits: Callable[[str, str], bool]) -> None:
         """Refuses a definition that is there and cannot be read, by its first problem."""
-        unread = [one for one in self.problems if one.definition not in self.operators]
-        for problem in unread:
-            if short and fits(problem.definition, short):
-                what = f"Definition {problem.definition!r} cannot be used: "
-                what += problem.field or problem.message
-                remedy = "Correct that file; no change to the candidate helps."
-                raise DatasetError(what, where=str(problem), remedy=remedy)
+        for problem in self.unread(short, fits)[:1]:
+            what = f"Definition {problem.definition!r} cannot be used: "
+            what += problem.field or problem.message
+            remedy = "Correct that file; no change to the candidate helps. check_environment with "
+            remedy += "that definition lists every fault of its folder."
+            raise DatasetError(what, where=str(problem), remedy=remedy)
 
 
 def _has_parts(name: str, short: str) -> bool:
@@ -143,6 +154,7 @@ class _Reader:
                 continue
             definition = self._definition(path, folder / REFERENCE_FILE)
             if definition is None:
+                self._read_others(folder)
                 continue
             if definition.name != folder.name:
                 self._problem(path, None, "name", f"{definition.name!r} is not the folder's name")
@@ -171,6 +183,17 @@ class _Reader:
                 path,
             )
 
+    def _read_others(self, folder: Path) -> None:
+        """Reads what else an operator has whose definition cannot be used, for its faults."""
+        self._policy(folder / "policy.toml", None)
+        for name in ("published.json", "structure.json"):
+            self._object(folder / name)
+        for path, number, line in self._lines(folder / "workloads.jsonl"):
+            try:
+                Trace.model_validate_json(line)
+            except ValidationError as error:
+                self.problems += refused(str(path), number, error)
+
     def read_trace_dataset(self, root: Path) -> None:
         paths = sorted((root / "definitions").rglob("*.json"))
         found = [(path, d) for path in paths if (d := self._definition(path)) is not None]
@@ -184,7 +207,8 @@ class _Reader:
             own_inputs = self._has_inputs(definition)
             workloads, left_out = self._workloads(own, definition, policy, own_inputs=own_inputs)
             if own:
-                self._files_exist(own[0].path, root, workloads)
+                for words in tensor_file_faults(root, workloads):
+                    self._problem(own[0].path, None, "workload.inputs", words)
             self._add(
                 Operator(
                     definition=definition,
@@ -220,7 +244,7 @@ class _Reader:
             try:
                 solution = Solution.model_validate_json(path.read_bytes())
             except (ValidationError, OSError) as error:
-                self._refused(path, None, error)
+                self.problems += refused(str(path), None, error)
                 continue
             found.setdefault(solution.definition, []).append(solution)
             if solution.definition not in names:
@@ -255,7 +279,7 @@ class _Reader:
                 whole = with_reference(whole, reference.read_text(encoding="utf-8"))
             definition = Definition.model_validate_json(whole)
         except (ValidationError, OSError, UnicodeDecodeError) as error:
-            self._refused(path, None, error)
+            self.problems += refused(str(path), None, error)
             return None
         if reference is not None and reference.is_file():
             given = reference.read_text(encoding="utf-8")
@@ -308,13 +332,15 @@ class _Reader:
             try:
                 trace = Trace.model_validate_json(line)
             except ValidationError as error:
-                self._refused(path, number, error)
-                left_out[f"{path.name}:{number}"] = self.problems[-1].message
+                why = refused(str(path), number, error)
+                self.problems += why
+                left_out[f"{path.name}:{number}"] = why[0].message
                 continue
-            wrong = fault_of(trace, definition, policy, found, own_inputs=own_inputs)
+            wrong = faults_of(trace, definition, policy, found, own_inputs=own_inputs)
             if wrong:
-                self._problem(path, number, *wrong)
-                left_out[f"{path.name}:{number}"] = wrong[1]
+                left_out[f"{path.name}:{number}"] = wrong[0][1]
+                for place, words in wrong:
+                    self._problem(path, number, place, words)
             else:
                 found[trace.workload.uuid] = trace.workload
                 for key in unknown_keys(trace):
@@ -323,31 +349,13 @@ class _Reader:
             self._problem(path, number, key, IGNORED)
         return tuple(found.values()), tuple(f"{line}: {why}" for line, why in left_out.items())
 
-    def _files_exist(self, path: Path, root: Path, workloads: Sequence[Workload]) -> None:
-        """Lists, in one line, the tensor files that workloads name and the dataset lacks."""
-        named = {
-            spec.path
-            for workload in workloads
-            for spec in workload.inputs.values()
-            if isinstance(spec, SafetensorsInput)
-        }
-        missing = sorted(name for name in named if not (root / name).is_file())
-        pointers = sorted(n for n in named.difference(missing) if is_lfs_pointer(root / n))
-        for found, words in (
-            (missing, "do not exist"),
-            (pointers, "are git-lfs pointers (git lfs pull fetches them)"),
-        ):
-            if found:
-                words = f"{len(found)} of {len(named)} tensor files {words}, e.g. {found[0]}"
-                self._problem(path, None, "workload.inputs", words)
-
-    def _policy(self, path: Path, definition: Definition) -> Policy:
+    def _policy(self, path: Path, definition: Definition | None) -> Policy:
         try:
             policy = read_policy(path)
         except HarnessError as error:
             self._problem(path, None, "", error.what)
             return Policy()
-        for place, words in policy_faults(definition, policy, path.parent):
+        for place, words in policy_faults(definition, policy, path.parent) if definition else ():
             self._problem(path, None, place, words)
         return policy
 
@@ -357,16 +365,6 @@ class _Reader:
         except HarnessError as error:
             self._problem(path, None, "", error.what)
             return {}
-
-    def _refused(
-        self, path: Path, line: int | None, error: ValidationError | OSError | UnicodeDecodeError
-    ) -> None:
-        if not isinstance(error, ValidationError):
-            self._problem(path, line, "", f"cannot be read: {error}")
-            return
-        for fault in error.errors()[:3]:
-            place = ".".join(str(part) for part in fault["loc"])
-            self._problem(path, line, place, fault["msg"].removeprefix("Value error, "))
 
     def _since(self, before: int) -> tuple[str, ...]:
         """The problems found since there were `before` of them."""
@@ -387,11 +385,3 @@ def _merged(shipped: Operator, dataset: Operator) -> Operator:
         left_out=dataset.left_out if dataset.workloads else shipped.left_out + dataset.left_out,
         dataset_solutions=shipped.dataset_solutions + dataset.dataset_solutions,
     )
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file only stands for one that was not fetched; tensors themselves are not read."""
-    if path.stat().st_size > LFS_POINTER_BYTES:
-        return False
-    with path.open("rb") as file:
-        return file.read(len(LFS_MARK)) == LFS_MARK

@@ -6,11 +6,12 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Container, Sequence, Set
+from collections.abc import Container, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import HarnessError
+from pydantic import ValidationError
+
 from ..schema.constraints import names_in
 from ..schema.flashinfer_trace import (
     Definition,
@@ -19,7 +20,7 @@ from ..schema.flashinfer_trace import (
     Trace,
     Workload,
 )
-from ..text import python_tree
+from ..text import MOST_FAULTS, field_faults, python_tree
 from .operators import Operator
 from .policy import Policy, sampled_outputs
 
@@ -32,6 +33,13 @@ CALLED = {
 """Functions of an operator's files that are called, by file; any other is the file's own."""
 READ = {"inputs.py": ("FAMILIES", "WHOLE", "REWRITE_PARTLY")}
 """Constants of an operator's files that are read, by file."""
+LFS_MARK = b"version https://git-lfs"
+LFS_POINTER_BYTES = 1024
+OF_A_FOLDER = (
+    *("definition.json", "workloads.jsonl", "policy.toml", "structure.json", "published.json"),
+    "reference.py",
+)
+"""Files of an operator's folder that are read with it; a dataset's are named by the definition."""
 ALIKE = 0.75
 """Of two names, from which one is taken for a misspelling of the other."""
 
@@ -48,8 +56,13 @@ class DatasetProblem:
     @property
     def definition(self) -> str:
         """The name of the definition whose file it is, by the file's or its folder's name."""
+        return self.folder.name if self.folder else Path(self.file).stem
+
+    @property
+    def folder(self) -> Path | None:
+        """The operator's own folder, where the file is one of it; None for a dataset's file."""
         file = Path(self.file)
-        return file.parent.name if file.name == "definition.json" else file.stem
+        return file.parent if file.name in OF_A_FOLDER else None
 
     def is_of(self, operator: Operator) -> bool:
         """Whether it is of a file of this operator."""
@@ -65,15 +78,28 @@ class DatasetProblem:
         )
 
 
-def fault_of(
+def refused(
+    file: str, line: int | None, error: ValidationError | OSError | UnicodeDecodeError
+) -> list[DatasetProblem]:
+    """Why a file or a line of one could not be read: every field, the first ones of very many."""
+    if not isinstance(error, ValidationError):
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        return [DatasetProblem(file, line, "", f"cannot be read: {words}")]
+    faults = field_faults(error)
+    shown = [DatasetProblem(file, line, place, words) for place, words in faults[:MOST_FAULTS]]
+    more = len(faults) - len(shown)
+    return shown + ([DatasetProblem(file, line, "", f"and {more} more")] if more else [])
+
+
+def faults_of(
     trace: Trace,
     definition: Definition,
     policy: Policy,
     found: Container[str],
     *,
     own_inputs: bool,
-) -> tuple[str, str] | None:
-    """What makes a line unusable as a workload of this definition: field and message.
+) -> list[tuple[str, str]]:
+    """All that makes a line unusable as a workload of this definition: fields and messages.
 
     Args:
         found: uuids of the lines before it.
@@ -91,16 +117,18 @@ def fault_of(
         (bool(unknown_inputs), "workload.inputs", f"no such input: {', '.join(unknown_inputs)}"),
         (trace.workload.uuid in found, "workload.uuid", f"{trace.workload.uuid!r} is repeated"),
     )
-    fault = next(((place, message) for bad, place, message in faults if bad), None)
-    if fault is None and not own_inputs:
-        fault = _valueless(trace.workload, definition, policy)
-    return fault or _violated(trace, definition, policy)
+    said = [(place, message) for bad, place, message in faults if bad]
+    if trace.definition != definition.name:  # what else is wrong with it is that one's
+        return said
+    if not own_inputs:
+        said += _valueless(trace.workload, definition, policy)
+    return said if missing or undeclared else [*said, *_violated(trace, definition, policy)]
 
 
 def _valueless(
     workload: Workload, definition: Definition, policy: Policy
-) -> tuple[str, str] | None:
-    """The first scalar that nothing gives a value: one drawn at random makes another operator."""
+) -> Iterator[tuple[str, str]]:
+    """The scalars that nothing gives a value: one drawn at random makes another operator."""
     seeds = {
         name for sampled in sampled_outputs(definition, policy).values() for name in sampled.seeds
     }
@@ -108,15 +136,15 @@ def _valueless(
     for name, spec in definition.inputs.items():
         stored = isinstance(workload.inputs.get(name), SafetensorsInput)
         if spec.shape is None and name not in known and not stored:
-            return f"workload.inputs.{name}", (
+            yield (
+                f"workload.inputs.{name}",
                 f"{workload.uuid} gives the scalar {name!r} no value; state "
-                '{"type": "scalar", "value": …}, or give the input a "default" in the definition'
+                '{"type": "scalar", "value": …}, or give the input a "default" in the definition',
             )
-    return None
 
 
-def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str, str] | None:
-    """The first constraint that a workload violates: field, and message with the sizes in it."""
+def _violated(trace: Trace, definition: Definition, policy: Policy) -> Iterator[tuple[str, str]]:
+    """The constraints that a workload violates: fields, and messages with the sizes in them."""
     axes = trace.workload.axes
     for text in definition.violated_constraints(axes):
         if text in policy.waived_constraints:
@@ -125,8 +153,36 @@ def _violated(trace: Trace, definition: Definition, policy: Policy) -> tuple[str
         shown = ", ".join(f"{name} = {sizes[name]}" for name in names_in(text) if name in sizes)
         varying = [name for name in names_in(text) if name in axes]
         place = ".".join(["workload.axes", *varying[:1]])
-        return place, f"{trace.workload.uuid} violates the constraint {text!r} ({shown})"
-    return None
+        yield place, f"{trace.workload.uuid} violates the constraint {text!r} ({shown})"
+
+
+def tensor_file_faults(root: Path, workloads: Sequence[Workload]) -> list[str]:
+    """What is wrong with the tensor files that workloads name, a line for each kind of fault."""
+    named = {
+        spec.path
+        for workload in workloads
+        for spec in workload.inputs.values()
+        if isinstance(spec, SafetensorsInput)
+    }
+    missing = sorted(name for name in named if not (root / name).is_file())
+    pointers = sorted(n for n in named.difference(missing) if is_lfs_pointer(root / n))
+    kinds = (
+        (missing, "do not exist"),
+        (pointers, "are git-lfs pointers (git lfs pull fetches them)"),
+    )
+    return [
+        f"{len(found)} of {len(named)} tensor files {words}, e.g. {found[0]}"
+        for found, words in kinds
+        if found
+    ]
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file only stands for one that was not fetched; tensors themselves are not read."""
+    if path.stat().st_size > LFS_POINTER_BYTES:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(LFS_MARK)) == LFS_MARK
 
 
 def with_reference(definition: bytes, source: str) -> bytes:
@@ -146,10 +202,10 @@ def code_problems(operator: Operator) -> list[str]:
     A function whose name is misspelt is not called, and the definition's code stands for it.
     """
     folder = operator.folder
-    problems = []
+    problems = syntax_faults(folder) if folder else []
     for file, called in CALLED.items() if folder else ():
         path = Path(folder or "", file)
-        source = path.read_text("utf-8") if path.is_file() else None
+        source = path.read_text("utf-8", "replace") if path.is_file() else None
         names = _functions(source) if source is not None else set(called)
         if not names & set(called):
             listed = " or ".join(called)
@@ -158,11 +214,22 @@ def code_problems(operator: Operator) -> list[str]:
             problems.append(f"{path}: nothing calls {name}(): is {meant}() meant?")
         for name, meant in _misspelt(_constants(source or ""), READ.get(file, ())):
             problems.append(f"{path}: nothing reads {name}: is {meant} meant?")
-    try:
-        others = operator.peers() | operator.solutions()
-    except HarnessError as error:  # one of them cannot be read
-        return [*problems, str(error)]
-    return problems + [said for one in others.values() if (said := entry_problem(one)) is not None]
+    others, unread = operator.solutions_beside()
+    faults = [said for one in others if (said := entry_problem(one)) is not None]
+    return [*problems, *unread, *faults]
+
+
+def syntax_faults(folder: Path) -> list[str]:
+    """Which Python files that stand in an operator's folder are no Python, each with its line."""
+    faults = []
+    for path in sorted(folder.glob("*.py")):
+        try:
+            python_tree(path.read_text("utf-8"))
+        except SyntaxError as error:
+            faults.append(f"{path}:{error.lineno}: it is no Python: {error.msg}")
+        except ValueError as error:  # bytes that are no text, or zeros among it
+            faults.append(f"{path}: it is no text in UTF-8: {error}")
+    return faults
 
 
 def _misspelt(names: Set[str], known: Sequence[str]) -> list[tuple[str, str]]:

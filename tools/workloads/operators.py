@@ -171,6 +171,17 @@ class Operator:
             found.setdefault(solution.name, solution)
         return found
 
+    def solutions_beside(self) -> tuple[list[Solution], list[str]]:
+        """The peers and solutions that can be read, and why others of its folder cannot."""
+        found, unread = list(self.dataset_solutions), list[str]()
+        for kind in ("peers", "solutions"):
+            for folder in self._solution_folders(kind):
+                try:
+                    found.append(read_solution(folder, author=_AUTHORS[kind]))
+                except DatasetError as error:
+                    unread.append(str(error))
+        return found, unread
+
     def reference(self) -> Solution:
         """The definition's own PyTorch code as a solution, which returns its outputs."""
         return Solution.model_validate(
@@ -279,14 +290,16 @@ class Operator:
         ]
 
     def _folders(self, kind: str) -> dict[str, Solution]:
-        place = self.folder / kind if self.folder else None
-        if place is None or not place.is_dir():
-            return {}
         return {
             folder.name: read_solution(folder, author=_AUTHORS[kind])
-            for folder in sorted(place.iterdir())
-            if (folder / FILE_NAME).is_file()
+            for folder in self._solution_folders(kind)
         }
+
+    def _solution_folders(self, kind: str) -> list[Path]:
+        place = self.folder / kind if self.folder else None
+        if place is None or not place.is_dir():
+            return []
+        return [folder for folder in sorted(place.iterdir()) if (folder / FILE_NAME).is_file()]
 
 
 _AUTHORS = {"solutions": "kernel-harness", "peers": "peer", "candidates": "candidate"}

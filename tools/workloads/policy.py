@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..errors import DatasetError
 from ..schema.flashinfer_trace import Definition
 from ..schema.measurement import Objective
+from ..text import fault_words
 
 
 class PolicyModel(BaseModel):
@@ -368,6 +369,4 @@ def read_policy(path: Path) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"Not TOML: {error}", where=str(path)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field_name = ".".join(str(part) for part in first["loc"])
-        raise DatasetError(f"{field_name}: {first['msg']}", where=str(path)) from error
+        raise DatasetError(fault_words(error), where=str(path)) from error

@@ -30,6 +30,7 @@ from ..schema.source_tree import (
     MAX_FILES,
     is_instructions,
 )
+from ..text import fault_words
 
 FILE_NAME = CANDIDATE_FILE
 NOT_SOURCES = frozenset({FILE_NAME, "NOTES.md", "README.md", "reference.py"})
@@ -37,8 +38,6 @@ KEPT_NAMES = NOT_SOURCES - {FILE_NAME}
 """Files that the harness writes beside the sources, unless a source has that name."""
 MAX_CANDIDATE_FILE_BYTES = 64 << 10
 MAX_ENTRIES = 8 * MAX_FILES
-MOST_FAULTS = 8
-"""Of a solution that cannot be read, told at once."""
 
 
 class CandidateFile(BaseModel):
@@ -117,12 +116,8 @@ def given_solution(value: Any) -> Solution:
     try:
         return Solution.model_validate(value)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'solution'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
         raise RequestError(
-            f"The solution cannot be read: {'; '.join(faults[:MOST_FAULTS])}",
+            f"The solution cannot be read: {fault_words(error, 'solution')}",
             remedy="Pass a FlashInfer-Trace Solution: name, definition, author, spec (language, "
             "target_hardware, entry_point 'file.py::run') and sources (path, content).",
         ) from error
@@ -268,9 +263,6 @@ def _unusable(what: str, path: Path) -> DatasetError:
 
 
 def _refused(error: ValidationError, path: Path) -> HarnessError:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    words = first["msg"].removeprefix("Value error, ")
-    return DatasetError(
-        f"{field or 'The solution'}: {words}", where=str(path), remedy="Correct that field."
-    )
+    words, count = fault_words(error, "The solution"), error.error_count()
+    remedy = "Correct that field." if count == 1 else f"Correct these {count} fields."
+    return DatasetError(words, where=str(path), remedy=remedy)

@@ -70,6 +70,9 @@ def test_a_dataset_with_other_inputs_hides_the_shipped_operator_and_says_so(
     assert "differs from the shipped operator" in dataset.problems[0].message
 
 
+SCALED = {"scale": {"type": "scalar", "value": 2.0}}
+
+
 @pytest.mark.parametrize(
     ("bad", "field", "words"),
     [
@@ -81,7 +84,7 @@ def test_a_dataset_with_other_inputs_hides_the_shipped_operator_and_says_so(
             "workload.axes",
             "no such axis: q",
         ),
-        (line("x", 1, inputs={"q": {}}), "workload.inputs", "no such input: q"),
+        (line("x", 1, inputs={"q": {}} | SCALED), "workload.inputs", "no such input: q"),
         (line("w-a", 1), "workload.uuid", "'w-a' is repeated"),
         (line("x", 1, name="other"), "definition", "'other' is another"),
         ("\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "", "Invalid JSON"),
@@ -98,6 +101,16 @@ def test_one_bad_line_is_listed_and_hides_no_other(
     assert problem.field == field
     assert words in problem.message
     assert f"workloads.jsonl:3: {field}" in str(problem)
+
+
+def test_a_line_with_several_faults_is_told_them_all(write_operator: Write) -> None:
+    bad = line("w-a", 1, axes={"rows": 1, "page": 1}, inputs={"q": {}})
+    dataset = Dataset.load(write_operator(lines=[line("w-a", 1), bad]))
+    said = "\n".join(map(str, dataset.problems))
+    for words in ("no size for pages", "axis: page", "input: q", "repeated", "'scale' no value"):
+        assert words in said
+    (left_out,) = dataset.operators["scale_rows"].left_out
+    assert "no size for pages" in left_out
 
 
 TIED = ["pages == rows + 1"]

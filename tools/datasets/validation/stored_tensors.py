@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...schema.flashinfer_trace import Definition, SafetensorsInput, Workload
-from ...workloads.dataset import is_lfs_pointer
+from ...workloads.dataset_problem import is_lfs_pointer
 
 DTYPES = {
     "F32": "float32",
