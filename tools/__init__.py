@@ -4,6 +4,7 @@ agents/          unattended search, and the agent that is built in
 model_level/     whole models: which operators to write kernels for, and what those gain
 batches/         evaluations on machines without a connection
 harness          the services of one server, opened together
+operator_check   what makes an operator unfit to judge by, all of it
 lookup           operators, candidates and solutions by the names that callers use
 documents        long texts by their address, a slice at a time
 tuning/          many variants of one program, compiled, raced and put together

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import uuid4
 
 from .devices.environment import environment_report
 from .devices.gpus import chosen_devices, device_pools, pool_called
@@ -332,28 +331,16 @@ class Harness:
     async def operator_problems(
         self, definition: str, progress: OnProgress = ignore_progress
     ) -> list[str]:
-        """What makes an operator unfit to judge candidates by, found by running its reference.
+        """What makes an operator unfit to judge candidates by, in its files and when it is run.
 
         Raises:
             RequestError: when there is no such definition.
             InfrastructureError: when the judge died.
         """
-        from .evaluation.plan import work_estimate
-        from .messages.judge import CheckOperator, OperatorChecked
-        from .workloads.dataset_problem import code_problems
+        from .operator_check import OperatorCheck
 
-        operator = self.dataset.operator(definition)
-        uuids = [w.uuid for w in operator.workloads]
-        uuids.sort(key=lambda uuid: work_estimate(operator, uuid))
-        request = CheckOperator(
-            request_id=uuid4().hex,
-            **operator.for_judge,
-            workloads=[operator.workload(uuid).model_dump(mode="json") for uuid in uuids],
-            limit_s=self.settings.budget_s(self.device),
-        )
-        answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
-        own = [str(problem) for problem in self.dataset.problems if problem.is_of(operator)]
-        return [*answer.problems, *code_problems(operator), *own]
+        check = OperatorCheck(self.dataset, self.pool, self.device, self.settings)
+        return await check.problems_of(definition, progress)
 
     async def calibrate(self, progress: OnProgress = ignore_progress) -> list[Path]:
         """Measures the device's rates and its noise; returns the files written. Takes minutes.

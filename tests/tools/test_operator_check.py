@@ -1,0 +1,125 @@
+"""All faults of an operator are told at once: none hides another, and its reference is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.messages.judge import CheckOperator, EvaluatePlan, JudgeReport
+from kernel_harness.tools.operator_check import OperatorCheck
+from kernel_harness.tools.progress import ignore_progress
+from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.workloads.dataset import Dataset
+
+from ..judging import AFFINE, JudgeProcess
+
+NAME = "affine_n64"
+ORACLE = AFFINE / "oracle.py"
+
+
+class OneJudge:
+    """What the check needs of a pool, with the judge that tests share."""
+
+    def __init__(self, judge: JudgeProcess) -> None:
+        self._judge = judge
+
+    async def ask(self, device: str, request: CheckOperator, *_: object) -> Any:
+        self._judge.send(request)
+        return self._judge.read()
+
+    async def evaluate(self, devices: Any, plan: EvaluatePlan, *_: object) -> JudgeReport:
+        record = self._judge.evaluate_and_rest(plan)
+        return JudgeReport(evaluation_id=plan.evaluation_id, evaluation=record.model_dump())
+
+
+def problems(judge: JudgeProcess, kernels: Path, name: str = NAME) -> list[str]:
+    check = OperatorCheck(
+        Dataset.load(kernels, ()),
+        OneJudge(judge),  # pyright: ignore[reportArgumentType]
+        "cpu",
+        Settings(data_dir=kernels.parent / "data", device="cpu"),
+    )
+    return asyncio.run(check.problems_of(name, ignore_progress))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "kernels" / NAME
+    shutil.copytree(AFFINE, made)
+    return made
+
+
+def test_an_oracle_that_disagrees_with_its_reference_is_told(judge, folder):
+    assert problems(judge, folder.parent) == []
+    wrong = ORACLE.read_text().replace("* alpha + 1.0", "* alpha + 2.0")
+    (folder / "oracle.py").write_text(wrong)
+    (said,) = problems(judge, folder.parent)
+    assert said.startswith(f"{folder}/oracle.py: the reference itself is refused")
+    assert "Output 'y'" in said and " for m=" in said
+
+
+def test_a_comparison_that_refuses_the_reference_itself_is_told(judge, folder):
+    never = "    return {'ok': False, 'message': 'Nothing is right.'}\n"
+    (folder / "compare.py").write_text(f"def compare_all(inputs, expected, got, limits):\n{never}")
+    said = problems(judge, folder.parent)
+    assert any("random" in one or "Nothing is right" in one for one in said), said
+
+
+def test_a_broken_cost_model_hides_no_other_fault(judge, folder):
+    (folder / "cost.py").write_text("def cost(axes, structure, inputs):\n    return axes['k']\n")
+    definition = json.loads((folder / "definition.json").read_text())
+    definition["reference"] = "def run(x, w, table, alpha):\n    return x[999], x\n"
+    (folder / "definition.json").write_text(json.dumps(definition))
+    (folder / "policy.toml").write_text("[axes.q]\nminimum = 1\n")
+    said = problems(judge, folder.parent)
+    assert any("cost() failed for axes" in one and "'k'" in one for one in said), said
+    assert any("cost.py fails on" in one for one in said), said
+    assert any("The reference failed with IndexError" in one for one in said), said
+    assert any("policy.toml: axes.q" in one for one in said), said
+
+
+def test_each_file_that_is_no_python_is_told_with_its_line(judge, folder):
+    for name in ("cost.py", "oracle.py"):
+        (folder / name).write_text("import torch\n\n\ndef (x):\n")
+    (folder / "peers" / "one").mkdir(parents=True)
+    (folder / "peers" / "two").mkdir()
+    for peer in ("one", "two"):
+        (folder / "peers" / peer / "candidate.toml").write_text(f'name = "{peer}"\n')
+    said = problems(judge, folder.parent)
+    assert [one for one in said if f"{folder}/cost.py:4: it is no Python" in one]
+    assert [one for one in said if f"{folder}/oracle.py:4: it is no Python" in one]
+    assert [one for one in said if "peers/one" in one] and [o for o in said if "peers/two" in o]
+
+
+def test_a_definition_that_cannot_be_read_hides_no_other_fault(judge, folder):
+    definition = json.loads((folder / "definition.json").read_text())
+    del definition["op_type"]
+    definition["outputs"]["y"]["dtype"] = "float23"
+    (folder / "definition.json").write_text(json.dumps(definition))
+    (folder / "policy.toml").write_text('objective = "hot"\n[tolerance]\natol = -1\n')
+    (folder / "inputs.py").write_text("def generate(:\n")
+    (folder / "structure.json").write_text("[")
+    with (folder / "workloads.jsonl").open("a") as lines:
+        lines.write("{}\n")
+    said = "\n".join(problems(judge, folder.parent, "affine"))
+    for words in (
+        *("definition.json: op_type", "definition.json: outputs.y.dtype", "inputs.py:1: it is no"),
+        *(
+            "policy.toml: objective",
+            "tolerance.atol",
+            "structure.json: Not JSON",
+            "workloads.jsonl:",
+        ),
+    ):
+        assert words in said, words
+
+
+def test_a_definition_that_there_is_not_is_refused(judge, folder):
+    with pytest.raises(RequestError, match="affin"):
+        problems(judge, folder.parent, "afine")
