@@ -5,9 +5,10 @@ There is room for the most rows that so many tokens can need, and the library sk
 used, so that nothing waits for the device. The weights of pairs are factors of the second product's
 scales, and one kernel sums the rows of each token. All but the two products is PyTorch's and
 counts: a timeline shows the products alone. The library compiles its kernels at the first call of a
-shape, nvcc some 15 s for each group of sizes on an H200: a sample whose kernels are not compiled
-was not over after 95 s, and takes 50 where they are. To have them compiled, call the products once
-outside the judge and let the folder of DG_JIT_CACHE_DIR be one that candidates can read and write.
+shape, nvcc some 15 s for each group of sizes on an H200, and keeps them in the user's home, which a
+candidate has anew in every trial: a sample was not over after 95 s, and took 50 where the kernels
+had been compiled. Give a trial that time (call_timeout_s, gpu_budget_s). DG_JIT_CACHE_DIR of your
+shell does not reach a candidate, nor can it write outside its own folders.
 By NVRTC, which DG_JIT_USE_NVRTC chooses, the driver refuses what it makes (CUDA 13.0: invalid
 image).
 """
