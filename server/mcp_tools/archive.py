@@ -147,7 +147,7 @@ async def search_archive(
         str | None,
         Field(description="A status ('TIMEOUT') or outcome ('slower')."),
     ] = None,
-    hardware: Annotated[str | None, Field(description="Device, e.g. 'H200'.")] = None,
+    hardware: Annotated[str | None, Field(description="GPU model, e.g. 'H200'.")] = None,
     technique: Annotated[str | None, Field(description="Beginning of a tag.")] = None,
     regime: Annotated[
         str | None, Field(description="A regime, or a range: 'batch_size 48-64'.")
@@ -157,12 +157,12 @@ async def search_archive(
         Field(description="Beginning of a parent's bottleneck."),
     ] = None,
     error: Annotated[str | None, Field(description="Words of a failure.")] = None,
-    client: Annotated[str | None, Field(description="Beginning of who made it.")] = None,
+    client: Annotated[str | None, Field(description="Beginning of the client's name.")] = None,
     model: Annotated[str | None, Field(description="Beginning of the model's name.")] = None,
     op_type: Annotated[str | None, Field(description="Operator family, e.g. 'gdn'.")] = None,
     parent: Annotated[
         str | None,
-        Field(description="Id: what it has is not recommended."),
+        Field(description="Id; its techniques are not recommended."),
     ] = None,
     limit: Annotated[int, Field(ge=1, le=100, description="Candidates on a page.")] = 10,
     cursor: Annotated[str | None, Field(description="`next_cursor` of the previous page.")] = None,
@@ -283,9 +283,7 @@ async def rollback_promotion(
     reason: Annotated[
         str, Field(min_length=8, max_length=2_000, description="What was found to be wrong.")
     ],
-    gpu: Annotated[
-        str | None, Field(description="Device, e.g. 'H200'; this machine's if absent.")
-    ] = None,
+    gpu: Annotated[str | None, Field(description="GPU model; this machine's if absent.")] = None,
 ) -> RollbackAnswer:
     """Withdraws the best candidate of a definition and returns to the one before it.
 

@@ -47,14 +47,11 @@ async def evaluate_kernel(
         ),
     ] = "sample",
     wait_s: WaitSeconds = None,
-    force: Annotated[bool, Field(description="Judge these bytes again.")] = False,
+    force: Annotated[bool, Field(description="Judge the same again.")] = False,
     compare_to: ComparedWith = None,
     targets: Annotated[
         list[str] | None,
-        Field(
-            description="Devices and architectures for floors and compiling, e.g. ['B200', "
-            "'sm_90a']."
-        ),
+        Field(description="GPUs and architectures for floors and compiling: ['B200', 'sm_90a']."),
     ] = None,
     workloads: Annotated[
         list[str | dict[str, int]] | None,

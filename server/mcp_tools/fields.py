@@ -16,7 +16,7 @@ WorkspacePath = Annotated[str | None, Field(description="From open_workspace.")]
 
 SolutionJson = Annotated[
     dict[str, Any] | None,
-    Field(description="A Solution instead."),
+    Field(description="Or a FlashInfer Solution."),
 ]
 
 
@@ -26,10 +26,10 @@ MadeByWords = Annotated[
 ]
 
 
-DeviceModel = Annotated[str | None, Field(description="GPU model, of several.")]
+DeviceModel = Annotated[str | None, Field(description="GPU model to run on: 'H200'.")]
 
 
-DetailLevel = Annotated[Detail, Field(description="'detailed' shows more.")]
+DetailLevel = Annotated[Detail, Field(description="'detailed': more.")]
 
 
 WaitSeconds = Annotated[
@@ -37,7 +37,7 @@ WaitSeconds = Annotated[
     Field(
         ge=0,
         le=3600,
-        description="Seconds until RUNNING; else 240.",
+        description="Most seconds to wait; else 240.",
     ),
 ]
 
@@ -52,7 +52,7 @@ RankedTimes = Annotated[
 ]
 
 
-InputFamily = Annotated[str | None, Field(description="Other inputs, of list_workloads.")]
+InputFamily = Annotated[str | None, Field(description="Family of inputs, of list_workloads.")]
 
 
 ComparedWith = Annotated[

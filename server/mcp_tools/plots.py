@@ -20,7 +20,7 @@ async def plot_floors(
     evaluation_id: Annotated[str, Field(description="A timed evaluation, 'ev-…'.")],
     device: Annotated[
         str | None,
-        Field(description="Whose floors; else of the device measured on."),
+        Field(description="GPU of the floors; else that measured on."),
     ] = None,
 ) -> Image:
     """Draws one evaluation's latencies against their floors, a point for each workload.
@@ -44,7 +44,7 @@ async def plot_roofline(
     definition: DefinitionName,
     gpu: Annotated[
         str | None,
-        Field(description="Device; the one timed last if absent."),
+        Field(description="GPU model; else the one timed last."),
     ] = None,
 ) -> Image:
     """Draws a definition's archived candidates under the device's roofline, the best in colour.
@@ -77,7 +77,7 @@ async def plot_progress(
     ] = "latency",
     gpu: Annotated[
         str | None,
-        Field(description="Device; the one timed last if absent."),
+        Field(description="GPU model; else the one timed last."),
     ] = None,
 ) -> Image:
     """Draws the course of a definition's search: every archived candidate and the best so far.

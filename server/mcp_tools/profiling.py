@@ -34,7 +34,7 @@ from .fields import DetailLevel, DeviceModel, SolutionJson, WaitSeconds, Workspa
 SLICE_LINES = 80
 CandidateName = Annotated[
     str | None,
-    Field(description="An archived id instead."),
+    Field(description="Or an archived id."),
 ]
 Workloads = Annotated[
     list[str] | None,
@@ -181,7 +181,7 @@ async def show_code(
     ] = None,
     target: Annotated[
         str | None,
-        Field(description="Device or architecture; else the GPU here or 'B200'."),
+        Field(description="GPU or architecture; else the GPU here or 'B200'."),
     ] = None,
     around: Annotated[
         str | None,
@@ -226,9 +226,7 @@ async def measure_device(
         list[Literal["copy", "launch", "latency", "barrier", "tensor"]] | None,
         Field(description="All if absent."),
     ] = None,
-    gpu: Annotated[
-        str | None, Field(description="Device; else the GPU here, or all targets.")
-    ] = None,
+    gpu: Annotated[str | None, Field(description="GPU; else the one here, or all targets.")] = None,
 ) -> DevicesAnswer:
     """Says how fast a device moves data, launches, waits and multiplies in the simplest code.
 
@@ -248,7 +246,7 @@ async def rank_model(
     folder: Annotated[str | None, Field(description="Where it runs.")] = None,
     step: Annotated[
         str | None,
-        Field(description="Whose calls are steps; else the outermost module."),
+        Field(description="Function whose calls are steps; else the outermost module."),
     ] = None,
     steps: Annotated[int, Field(ge=1, le=1_000, description="Timed, and as many profiled.")] = 5,
     wait_s: WaitSeconds = None,

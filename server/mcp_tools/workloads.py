@@ -25,13 +25,13 @@ async def check_environment(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="One of yours."),
+        Field(description="An operator to try, too."),
     ] = None,
 ) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
     Call it first: each missing tool comes with what it costs and the command that fixes it. With
-    `definition` its reference is run, too: what makes it unfit is in `dataset_problems`. Example:
+    `definition` its code is run: all that makes it unfit is in `dataset_problems`. Example:
     check_environment(definition='silu_mul'). Next: list_workloads.
     """
     harness, found = harness_of(ctx), list[str]()
@@ -103,9 +103,9 @@ async def open_workspace(
     ] = "template",
     template: Annotated[
         Literal["triton", "torch", "tvm_ffi", "nvrtc"] | None,
-        Field(description="With kernels, launches and binding of this kind."),
+        Field(description="Kind of template; triton if absent."),
     ] = None,
-    plan: Annotated[str | None, Field(description="Recorded plan, instead of start_from.")] = None,
+    plan: Annotated[str | None, Field(description="Id of a plan, instead of start_from.")] = None,
 ) -> WorkspaceAnswer:
     """Makes a new folder for one candidate: candidate.toml, sources, the reference, notes.
 
