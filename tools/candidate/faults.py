@@ -93,12 +93,25 @@ def fault_of(error: BaseException, source_dir: Path) -> CandidateFault:
     if isinstance(error, CandidateError):
         return error.fault
     kind, message = _kind_and_message(error, source_dir)
+    if kind == "exception" and not _is_interpreters(error):
+        place = own_line(error, source_dir)
+        message += f" ({place})" if place else ""
     excerpt = _without(source_dir, _frames(error, source_dir))
     return CandidateFault(
         kind=kind,
         message=cut(_without(source_dir, message), MESSAGE_CHARACTERS),
         excerpt=cut(excerpt, EXCERPT_CHARACTERS),
     )
+
+
+def own_line(error: BaseException, source_dir: Path) -> str | None:
+    """The candidate's innermost frame of an exception, as 'file:line in function: code'."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(str(source_dir))]
+    if not own:
+        return None
+    name = own[-1].filename.removeprefix(f"{source_dir}/")
+    return f"{name}:{own[-1].lineno} in {own[-1].name}: {own[-1].line or ''}".rstrip(": ")
 
 
 def compiler_excerpt(log: str, source_dir: Path, *, blocks: int = 4, context: int = 6) -> str:

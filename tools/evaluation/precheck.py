@@ -88,9 +88,10 @@ def _entry_fault(
         # The name may still be bound in a way that parsing cannot see (import, assignment).
         if symbol in content:
             return None
+        there = [n.name for n in tree.body if isinstance(n, ast.FunctionDef)]
         return _invalid(
             "missing_entry_point",
-            f"{file_name} defines no {symbol!r}.",
+            f"{file_name} defines no {symbol!r}, but {', '.join(there[:8]) or 'no function'}.",
             f"Define def {symbol}(...) at the top level of {file_name}, or name another entry.",
         )
     style = solution.spec.destination_passing_style

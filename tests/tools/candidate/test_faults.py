@@ -71,6 +71,21 @@ def test_exceptions_have_kinds(error, kind):
     assert fault_of(error, SOURCES).kind == kind
 
 
+def test_an_exception_tells_the_line_of_the_source_that_it_left(tmp_path):
+    """`not enough values to unpack` alone does not say where."""
+    source = tmp_path / "kernel.py"
+    source.write_text("import json\n\n\ndef run(text):\n    return json.loads(text)\n")
+    space: dict[str, Any] = {}
+    exec(compile(source.read_text(), str(source), "exec"), space)
+    with pytest.raises(ValueError) as caught:
+        space["run"]("[")
+    message = fault_of(caught.value, tmp_path).message
+    assert message.endswith(" (kernel.py:5 in run: return json.loads(text))")
+    assert (
+        fault_of(ValueError("of nobody's line"), tmp_path).message == "ValueError: of nobody's line"
+    )
+
+
 def test_an_error_of_cuda_that_begins_with_an_empty_line_is_told():
     """CuTe's do: of NOT_JUDGED nothing was left but that the machine cannot judge it."""
     fault = fault_of(RuntimeError("\nerror: cudaErrorInsufficientDriver (35)\n\n"), SOURCES)

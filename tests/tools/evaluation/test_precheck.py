@@ -57,6 +57,12 @@ def test_what_cannot_work_is_named_at_once(operator, source, status, kind):
     assert found[1].remedy
 
 
+def test_functions_that_are_there_are_named_where_the_entry_point_is_not(operator):
+    found = fault(operator.definition, "def launch(x, y): pass")
+    assert found is not None
+    assert found[1].message == "kernel.py defines no 'run', but launch."
+
+
 def test_value_returning_style_takes_the_inputs_alone(operator):
     assert fault(operator.definition, "def run(x): return x", style=False) is None
 

@@ -106,6 +106,8 @@ def _import_fault(error: ImportError, request: BuildRequest, source_dir: Path) -
     if error.name and error.name.split(".")[0] in siblings:
         name = error.name.split(".")[0]
         advice = f". Sources form a package: write 'from .{name} import …'"
+    elif error.name == "reference":
+        advice = ". reference.py lies beside the sources to be read, and is none of them"
     return CandidateError("import_error", fault.message + advice, excerpt=fault.excerpt)
 
 

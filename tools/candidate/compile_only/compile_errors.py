@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...messages.frames import EXCERPT_CHARACTERS
-from ..faults import CandidateError, cut
+from ..faults import CandidateError, cut, own_line
 
 _ASSEMBLY = re.compile(r"(?P<file>\S+\.ptx), line (?P<line>\d+); (?P<what>(?:error|fatal)\b.*)")
 _FILE = re.compile(r'^\s*\.file\s+(\d+)\s+"([^"]+)"')
@@ -46,20 +45,10 @@ def not_compiled(
     if not said:
         own = isinstance(error, CandidateError)
         said = error.fault.message if own else f"{function}: {_named(error)}"
-    from_where = launched_at(launch, source_dir)
+    from_where = own_line(launch, source_dir)
     if from_where:
         said += f"\nlaunched at {from_where}"
     return cut(said, EXCERPT_CHARACTERS)
-
-
-def launched_at(error: BaseException, source_dir: Path) -> str | None:
-    """The candidate's innermost frame that an exception passed, as 'file:line in function'."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename.startswith(str(source_dir))]
-    if not own:
-        return None
-    name = own[-1].filename.removeprefix(f"{source_dir}/")
-    return f"{name}:{own[-1].lineno} in {own[-1].name}: {own[-1].line or ''}".rstrip(": ")
 
 
 def _sources(source_dir: Path) -> dict[str, str]:

@@ -33,10 +33,10 @@ from ..cpu.fake_memory import lay, without_devices
 from ..cpu.fake_tensors import OnTheCpu
 from ..cpu.host_work import HostWork
 from ..cpu.launches import LaunchLog, describe_launch, evaluated_grid, require_reach
-from ..faults import CandidateError, cut, fault_of
+from ..faults import CandidateError, cut, fault_of, own_line
 from . import cubin
 from .code_texts import CodeTexts
-from .compile_errors import launched_at, not_compiled
+from .compile_errors import not_compiled
 from .dumps import dump
 
 BUDGET_S = 100.0
@@ -237,8 +237,8 @@ def _notes(refused: Mapping[tuple[str, str], Sequence[str]], stopped: str) -> li
 
 def _stopped(error: BaseException, source_dir: Path) -> str:
     """The exception that ended the call early, with the line of the candidate."""
-    place = launched_at(error, source_dir)
-    return cut(fault_of(error, source_dir).message + (f" ({place})" if place else ""), 600)
+    place, said = own_line(error, source_dir), fault_of(error, source_dir).message
+    return cut(f"{said} ({place})" if place and place not in said else said, 600)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from kernel_harness.tools.candidate.compile_only.compile_errors import (
     assembler_words,
     block_sizes,
-    launched_at,
     not_compiled,
     place_of,
     source_line,
 )
+from kernel_harness.tools.candidate.faults import own_line
 
 KERNEL = "def k(x):\n    y = 1\n    z = nowhere\n"
 FILE = f"import triton\n\n\n@triton.jit\n{KERNEL}\n\ndef run(x):\n    pass\n"
@@ -84,8 +84,8 @@ def test_the_launch_is_named_by_the_candidate_s_own_innermost_frame(tmp_path: Pa
     try:
         space["run"]()
     except ValueError as error:
-        assert launched_at(error, tmp_path) == "kernel.py:2 in run: raise ValueError('no grid')"
-        assert launched_at(error, Path("/elsewhere")) is None
+        assert own_line(error, tmp_path) == "kernel.py:2 in run: raise ValueError('no grid')"
+        assert own_line(error, Path("/elsewhere")) is None
         said = not_compiled(error, error, tmp_path, "k")
         assert said.splitlines()[0] == "k: ValueError: no grid"
 
