@@ -169,6 +169,10 @@ def diff_lines(diff: str, limit: int = 1_500) -> list[tuple[str, str]]:
 
 
 def failures(nodes: Sequence[Node]) -> list[Node]:
-    """Candidates that failed or were left undecided by an infrastructure fault, newest first."""
-    bad = (CandidateStatus.FAILED, CandidateStatus.UNDECIDED)
-    return sorted((n for n in nodes if n.outcome in bad), key=lambda n: -n.at)
+    """Candidates that failed or were left undecided by an infrastructure fault, newest first.
+
+    One that was right as far as it ran is undecided, too, and failed nowhere.
+    """
+    failed, undecided = CandidateStatus.FAILED, CandidateStatus.UNDECIDED
+    bad = [n for n in nodes if n.outcome is failed or (n.outcome is undecided and n.failure)]
+    return sorted(bad, key=lambda n: -n.at)

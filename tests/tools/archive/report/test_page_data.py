@@ -5,8 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_harness.tools.archive.report.page_data import boards, diff_lines, tree_rows
-from kernel_harness.tools.archive.store.entry import Node
+from kernel_harness.tools.archive.report.page_data import (
+    boards,
+    diff_lines,
+    failures,
+    tree_rows,
+)
+from kernel_harness.tools.archive.store.entry import CandidateStatus, Node
 
 from ....made_nodes import made_node
 
@@ -31,6 +36,17 @@ def test_the_line_to_the_best_stays_straight():
         ("side", 1, None),
         ("best", 0, "good"),
     ]
+
+
+def test_what_was_right_as_far_as_it_ran_is_no_failure():
+    undecided, failed = CandidateStatus.UNDECIDED, CandidateStatus.FAILED
+    nodes = [
+        made_node("partial", outcome=undecided, failure=""),
+        made_node("fault", outcome=undecided, failure="The disk is full", at=1),
+        made_node("wrong", outcome=failed, failure="", at=2),
+        made_node("fine", at=3),
+    ]
+    assert [n.candidate_id for n in failures(nodes)] == ["wrong", "fault"]
 
 
 def test_a_crossover_names_its_other_parent():
