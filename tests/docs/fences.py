@@ -47,6 +47,15 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *docs]
 
 
+def texts() -> list[Path]:
+    """Every page that people or agents are given to read."""
+    return [
+        *pages(),
+        *sorted((ROOT / "skills").rglob("*.md")),
+        *sorted(ROOT.glob("server/roles/*.md")),
+    ]
+
+
 def named(path: Path) -> str:
     """A page's name in a test's id."""
     return str(path.relative_to(ROOT))

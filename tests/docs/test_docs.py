@@ -12,7 +12,7 @@ import yaml
 from kernel_harness.server.cli import main as cli
 
 from . import test_pages, test_tutorial
-from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages
+from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages, texts
 
 PLACEHOLDER = re.compile("^…$")
 NUMBER = "1"
@@ -29,7 +29,7 @@ def understood(words: list[str]) -> bool:
     return True
 
 
-@each_page
+@pytest.mark.parametrize("page", texts(), ids=named)
 def test_every_command_is_one_that_the_command_line_understands(page):
     for _, *words in commands(page, "kernel-harness"):
         # `kernel-harness report` may speak of the command, without all that it asks for.
