@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,13 @@ def test_a_candidate_gets_the_inputs_in_the_definitions_order_and_scalars_by_val
     due = [v for v in given.inputs.values() if isinstance(v, torch.Tensor)]
     assert all(same_bits(value, tensor) for value, tensor in zip(due, seen, strict=True))
     assert session.requests[0].arguments[3] == wire.ScalarValue(value=0.5)
+
+
+def test_only_inputs_that_a_call_may_write_to_may_be_returned():
+    session = ScriptedSession(honest)
+    for mutable in ((), ("w",), ("table", "x")):
+        judged_call(session).call(replace(input_set(), mutable=mutable), CallOptions())
+    assert [request.returnable for request in session.requests] == [[], [1], [0, 2]]
 
 
 def test_a_clean_call_gives_the_outputs_and_no_mark():

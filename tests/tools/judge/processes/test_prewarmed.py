@@ -87,6 +87,7 @@ def test_one_that_does_not_come_up_is_not_kept():
     spawner = Spawner(fate=[Process(comes_up=False)])
     pool = PrewarmedPool(2, spawner)
     pool.fill()
+    assert pool.first is spawner.made[1] and spawner.made[0].closed
     assert pool.take() is spawner.made[1]
     assert pool.take() is None
 

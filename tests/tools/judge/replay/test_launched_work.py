@@ -35,6 +35,13 @@ def test_the_same_launches_in_another_order_agree_and_copies_do_not_count():
     assert other_launches(PLAN, found) is None
 
 
+def test_grids_and_blocks_are_those_of_the_plan():
+    plan = plan_of(b"cubin", nodes=[kernel(grid=(2, 1, 1), block=(64, 1, 1))])[0]
+    assert other_launches(plan, [launched(grid=2, block=64)]) is None
+    for other in (launched(grid=2), launched(block=64)):
+        assert "first" in (other_launches(plan, [other]) or "")
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
@@ -182,6 +189,8 @@ def test_a_kernel_of_nobody_known_is_no_violation():
     call = ordinary(changed(3, 500))
     difference = found(recorded(PLANNED), call, call, origins={})
     assert difference is not None and not difference.certain
+    same = ordinary(CALLED)
+    assert found(recorded(PLANNED), same, same, origins={}) is None
 
 
 def test_kernels_of_libraries_are_not_compared():

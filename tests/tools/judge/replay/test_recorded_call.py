@@ -18,6 +18,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
 )
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.processes.lost import ProcessLost
+from kernel_harness.tools.judge.replay import recorded_call
 from kernel_harness.tools.judge.replay.recorded_call import (
     NotRecordedError,
     RecordedCall,
@@ -169,6 +170,15 @@ REFUSED = [
 def test_what_is_no_plan_is_refused_with_the_reason(answer, words):
     with pytest.raises(NotRecordedError, match=words):
         record(answer())
+
+
+def test_a_file_that_is_longer_than_any_plan_is_not_read(monkeypatch):
+    answer = recording()
+    monkeypatch.setattr(recorded_call, "MOST_PLAN_BYTES", answer[0].plan_bytes)
+    for most in ("MOST_MODULE_BYTES", "MOST_CONTENT_BYTES"):
+        monkeypatch.setattr(recorded_call, most, 0)
+    with pytest.raises(NotRecordedError, match="bytes"):
+        record(answer)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall, slots_of
-from kernel_harness.tools.judge.calls.shared_memory import Layout
+from kernel_harness.tools.judge.calls.shared_memory import Damage, Layout
 from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
@@ -84,6 +84,7 @@ class ScriptedRunner:
     poison: list[int] = field(default_factory=list)
     flushes: list[tuple[str, int]] = field(default_factory=list)
     mutated: tuple[str, ...] = ()
+    damage: tuple[Damage, ...] = ()
     kept: str = ""
     least_ns: float = 1_000.0
     yardstick_ns: int = 10_000
@@ -180,7 +181,7 @@ class ScriptedRunner:
         outputs: dict[str, torch.Tensor] = {"y": y, "row": row}
         slots = [s for s in self.recorded.layout.slots if s.name.startswith("out:")]
         poisons = {s.name.partition(":")[2]: pattern_of(byte, s) for s in slots}
-        return ReplayedCall(times, outputs, poisons, mutated=self.mutated)
+        return ReplayedCall(times, outputs, poisons, mutated=self.mutated, damage=self.damage)
 
     def rotate(self, l2_bytes: int, memory_bytes: int) -> Any:
         if self.not_rotated:
@@ -531,6 +532,7 @@ def test_runners_end_with_the_timing(run):
     assert all(r.closed for r in [*found.candidates, *found.baselines])
 
 
+STRAY = Damage("out:y", "after", 1, 4, torch.float32, 8192)
 CLAIMED = [
     pytest.param(
         {"candidate": lambda: ScriptedRunner(compute=unscaled)}, "replay differs", id="wrong"
@@ -538,9 +540,17 @@ CLAIMED = [
     pytest.param(
         {"candidate": lambda: ScriptedRunner(mutated=("x",))}, "changed its input", id="mutates"
     ),
+    pytest.param(
+        {"candidate": lambda: ScriptedRunner(damage=(STRAY,))}, "out of bounds", id="stray-write"
+    ),
     pytest.param({"candidate": lambda: ScriptedRunner(lost=True)}, "status -9", id="lost"),
     pytest.param(
         {"candidate": lambda: ScriptedRunner(least_ns=OURS + 1.0)}, "own clock", id="too-short"
+    ),
+    pytest.param(
+        {"baseline": lambda: ScriptedRunner(spans=[THEIRS], least_ns=THEIRS + 1.0)},
+        "baseline: below_witness",
+        id="baseline-too-short",
     ),
     pytest.param(
         {"candidate": lambda: ScriptedRunner(yardstick_ns=12_000)}, "yardstick", id="unlike"
