@@ -1,4 +1,4 @@
-"""What docs/explanation/trust.md says, and what tries each row of it; held both ways."""
+"""What the pages on trust and architecture say of times and of isolation, and what tries it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pytest
 from .cheats import every_cheat
 from .claims import CHECKOUT, exists
 
-PAGE = (CHECKOUT / "docs" / "explanation" / "trust.md").read_text()
+PAGE, ARCHITECTURE = (
+    (CHECKOUT / "docs" / "explanation" / name).read_text()
+    for name in ("trust.md", "architecture.md")
+)
 JUDGE = "tests/tools/judge"
 LAUNCHED = f"{JUDGE}/replay/test_launched_work.py"
 SEALED = f"{JUDGE}/timing/test_sealed_timing.py"
@@ -209,7 +212,51 @@ SENTENCES = {
         f"{JUDGE}/machine/test_machine_load.py::test_a_device_that_others_go_on_using_is_said",
     ),
 }
-"""By a part of a sentence: what tries it. Sentences on what cannot be promised are not here."""
+"""By a part of a sentence of trust.md: what tries it. What cannot be promised is not here."""
+
+HOW_TIMES_ARE_TAKEN = {
+    "Held-out sizes run in another process of the same kind, whose output is discarded": (
+        "values/prints_the_held_out_sizes",
+        "verdict/spells_a_size_in_letters",
+    ),
+    "inputs lie in place in all runners before the first replays, and a runner reads its clocks'": (
+        f"{KEPT}/test_turns.py::test_nothing_but_replays_lies_between_two_replays",
+    ),
+    "has every replay's outputs compared": (
+        f"{SEALED}::test_what_cannot_be_sealed_is_claimed_with_the_reason_and_never_blamed",
+    ),
+    "candidate and baseline are called in turn": (
+        f"{JUDGE}/timing/test_paired_timing.py::"
+        "test_baseline_and_candidate_take_turns_at_being_first",
+    ),
+    "three fresh pairs of processes (one at scope `smoke`)": (
+        "tests/tools/evaluation/test_plan.py::"
+        "test_times_that_rank_are_of_three_pairs_of_processes_and_smokes_of_one",
+    ),
+    "each of those calls is verified as well": (
+        f"{JUDGE}/timing/test_paired_timing.py::test_a_wrong_result_in_any_timed_call_is_found",
+    ),
+    "Spans are cross-checked against the judge's own clock": (
+        f"{JUDGE}/timing/test_paired_timing.py::"
+        "test_a_claim_of_more_time_than_passed_is_a_violation",
+        f"{JUDGE}/timing/test_paired_timing.py::"
+        "test_a_time_below_what_the_device_can_do_is_a_violation",
+    ),
+    "only the aggregate is told": (
+        f"{JUDGE}/timing/test_held_out_timing.py::"
+        "test_why_held_out_times_are_claimed_is_told_without_sizes_times_or_foreign_words",
+        f"{JUDGE}/timing/test_held_out_timing.py::"
+        "test_a_size_that_is_wrong_when_timed_fails_and_is_not_shown",
+    ),
+    "a process that is still making its context is stopped while calls are replayed": (
+        f"{JUDGE}/processes/test_context.py::"
+        "test_only_what_still_makes_its_context_is_held_while_calls_are_replayed",
+    ),
+    "Runners keep the driver's eight.": (
+        f"{RUNNER_PROCESS}::test_a_runner_has_the_drivers_own_settings",
+    ),
+}
+"""By a part of a sentence of architecture.md."""
 
 
 def rows_below(words: str) -> list[str]:
@@ -241,12 +288,15 @@ def test_every_row_is_tried_and_everything_that_is_tried_has_a_row(words, tried)
     assert sorted(key for keys in found for key in keys) == sorted(tried)
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("sentence", [*SENTENCES, *HOW_TIMES_ARE_TAKEN])
 def test_a_sentence_that_is_tried_stands_there(sentence):
-    assert sentence in " ".join(PAGE.split())
+    assert sentence in " ".join((PAGE if sentence in SENTENCES else ARCHITECTURE).split())
 
 
-@pytest.mark.parametrize("key", [*PARTS, *STEPS, *SENTENCES])
+TRIED = {**PARTS, **STEPS, **SENTENCES, **HOW_TIMES_ARE_TAKEN}
+
+
+@pytest.mark.parametrize("key", TRIED)
 def test_what_tries_it_exists(key):
-    for tried in {**PARTS, **STEPS, **SENTENCES}[key]:
+    for tried in TRIED[key]:
         assert exists(tried) if "::" in tried else tried in CHEATS, tried

@@ -11,6 +11,7 @@ from kernel_harness.tools.evaluation.plan import (
     EvaluationRequest,
     chosen_workloads,
     make_plan,
+    promotion_checks,
     work_estimate,
 )
 from kernel_harness.tools.messages.judge import Checks
@@ -102,6 +103,18 @@ def test_a_plan_says_which_workloads_of_its_scope_were_not_asked_for(indexer):
     assert left_out(scope=Scope.FULL) == []
     assert set(left_out(scope=Scope.FULL, only=every[:1])) == set(every[1:])
     assert left_out(scope=Scope.FULL, only=every) == []
+
+
+def test_times_that_rank_are_of_three_pairs_of_processes_and_smokes_of_one():
+    blocks = {scope: checks.blocks for scope, checks in CHECKS.items() if checks.timed}
+    assert blocks == {Scope.SMOKE: 1, Scope.SAMPLE: 3, Scope.FULL: 3, Scope.OFFICIAL: 3}
+
+
+def test_before_a_promotion_so_much_is_called_that_rare_faults_are_met():
+    checks = promotion_checks(Executor.CUDA)
+    assert checks.blocks == 3 and checks.timed_held_out
+    assert 1 - 0.95**checks.sizes >= 0.95
+    assert 1 - (1 - 0.015) ** checks.correctness_budget >= 0.95
 
 
 def test_every_scope_that_ranks_has_held_out_workloads():

@@ -65,6 +65,14 @@ def test_a_runner_gets_no_secret_of_the_judge():
     assert "API_KEY" not in given
 
 
+def test_a_runner_has_the_drivers_own_settings():
+    """Fewer connections put kernels of several streams in line; code is loaded before it runs."""
+    set_by_others = {"CUDA_DEVICE_MAX_CONNECTIONS": "1", "CUDA_LAUNCH_BLOCKING": "1"}
+    given = environment_of({**set_by_others, "CUDA_MODULE_LOADING": "LAZY"}, Path("/home"))
+    assert not set_by_others.keys() & given.keys()
+    assert given["CUDA_MODULE_LOADING"] == "EAGER" and given["CUDA_CACHE_DISABLE"] == "1"
+
+
 @pytest.fixture
 def waiting(monkeypatch, folder):
     """A module that stands in for the runner: it tells its status and waits."""
