@@ -97,6 +97,25 @@ class Lookup:
         operator = self.dataset.operator(found.definition)
         return NamedCandidate(operator, found, started_from, plan, tune)
 
+    def judged(
+        self,
+        evaluation_id: str,
+        *,
+        workspace: str | None = None,
+        solution: Solution | dict[str, Any] | None = None,
+    ) -> NamedCandidate:
+        """The candidate that an evaluation judged: the one named, else the bytes of its trial.
+
+        Raises:
+            RequestError: when both are given, or none and there is no such trial.
+        """
+        if workspace is not None or solution is not None:
+            return self.candidate(workspace=workspace, solution=solution)
+        record = self.archive.trials.read(evaluation_id)
+        found = record.solution()
+        operator = self.dataset.operator(found.definition)
+        return NamedCandidate(operator, found, plan=record.candidate.plan or None)
+
     def solution(self, operator: Operator, name: str, also: Sequence[str] = ()) -> Solution:
         """Returns a solution, peer, archived candidate or trial, or the definition's own code.
 

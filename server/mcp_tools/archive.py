@@ -62,7 +62,9 @@ Role = Literal["plan", "code", "debug", "single"]
 
 async def archive_candidate(
     ctx: Call,
-    evaluation_id: Annotated[str, Field(description="The finished evaluation of these sources.")],
+    evaluation_id: Annotated[
+        str, Field(description="Finished; its trial is archived if no sources are named.")
+    ],
     hypothesis: Annotated[
         str,
         Field(
@@ -94,7 +96,9 @@ async def archive_candidate(
     lesson='1.2x at 64, none at 1'). Next: `advice` in the result, or select_parent.
     """
     harness = harness_of(ctx)
-    found = await in_thread(harness.lookup.candidate, workspace=workspace, solution=solution)
+    found = await in_thread(
+        harness.lookup.judged, evaluation_id, workspace=workspace, solution=solution
+    )
     archived = await in_thread(
         harness.archiving.archive_candidate,
         found.solution,

@@ -219,6 +219,31 @@ async def test_every_verdict_is_a_commit_and_a_forgotten_parent_cuts_no_tree(
     assert trials.read(third["evaluation_id"]).parents == (second["evaluation_id"],)
 
 
+async def test_a_trial_that_a_workspace_was_opened_from_is_archived_by_its_evaluation_alone(
+    connect: Any,
+) -> None:
+    async with connect() as client:
+        first = await judged_workspace(client, "template", "y.copy_(x + 0)")
+        second = await judged_workspace(client, first["evaluation_id"], "y.copy_(x + 1)")
+        child = await good(client, "archive_candidate", **words(second))
+        way = f"archive_candidate(evaluation_id='{first['evaluation_id']}', hypothesis=…)"
+        assert "parents" not in child and way in child["summary"]
+        root = await good(
+            client,
+            "archive_candidate",
+            evaluation_id=first["evaluation_id"],
+            hypothesis="where it began",
+        )
+        parent = [root["candidate_id"]]
+        amended = await good(
+            client, "amend_candidate", candidate_id=child["candidate_id"], parent=parent
+        )
+        unknown = await refused(
+            client, "archive_candidate", evaluation_id="ev-20200101-000000-0a0a0a0a", hypothesis="-"
+        )
+    assert amended["parents"] == parent and "ev-20200101-000000-0a0a0a0a" in unknown
+
+
 async def test_a_verdict_outlives_a_repository_that_cannot_be_written(
     connect: Any, harness: ScriptedHarness
 ) -> None:

@@ -94,7 +94,8 @@ def derived_from(archive: Archive, evaluation_id: str, started_from: str | None)
     if found is None:
         return DerivedFrom(
             words=f"No parent: {opened}, was not archived, nor was anything before it. Where that "
-            "matters, archive it, then amend_candidate(parent=[its id])."
+            f"matters: archive_candidate(evaluation_id='{started_from}', hypothesis=…), then "
+            "amend_candidate(parent=[its id])."
         )
     candidate_id, own_trial = found
     how = "the candidate of" if own_trial else "the nearest archived ancestor of"
