@@ -112,9 +112,16 @@ def _line(row: ComparedTensor) -> list[str]:
     if row.reference and row.equal is None:
         like += f" {row.reference_shape}"
     error = "equal" if row.equal else number(row.rms_relative)
-    worst = f"{row.worst_index}: {row.got}, not {row.expected}" if row.equal is False else ""
+    worst = _worst(row) if row.equal is False else ""
     odd = f" {row.not_finite} not finite" if row.not_finite else ""
     return [row.name, f"{row.shape} {row.dtype}{odd}", like, error, worst]
+
+
+def _worst(row: ComparedTensor) -> str:
+    """The element that is the farthest off; two that look alike differ in digits that are cut."""
+    if row.got == row.expected:
+        return f"{row.worst_index}: {row.got}, differs in later digits"
+    return f"{row.worst_index}: {row.got}, not {row.expected}"
 
 
 def _alone_words(rows: list[ComparedTensor]) -> str | None:

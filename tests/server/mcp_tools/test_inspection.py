@@ -26,6 +26,18 @@ ROWS = [
         got="2",
         expected="1",
     ),
+    ComparedTensor(
+        name="output z",
+        shape=[2],
+        dtype="float32",
+        reference="output z",
+        reference_shape=[2],
+        equal=False,
+        rms_relative=3e-7,
+        worst_index=[1],
+        got="1.85369",
+        expected="1.85369",
+    ),
     ComparedTensor(name="scale", shape=[2], dtype="float32", not_finite=1),
     ComparedTensor(reference="variance", reference_shape=[2, 1], reference_dtype="float32"),
 ]
@@ -56,6 +68,7 @@ async def test_what_differs_is_named_and_it_is_said_that_it_is_no_verdict(
     assert found["summary"].startswith("One call, looked into: no verdict")
     for words in ("which no workload has", "output y", "[1, 3]: 2, not 1", "variance", "big [9]"):
         assert words in found["summary"]
+    assert "[1]: 1.85369, differs in later digits" in found["summary"]
     assert found["axes"] == {"rows": 3} and "status" not in found
     assert asked[0].workloads[0].workload["axes"] == {"rows": 3}
     assert asked[0].reference["sources"][0]["content"].startswith("import torch")
