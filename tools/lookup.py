@@ -27,7 +27,7 @@ from .workloads.dataset import Dataset
 from .workloads.operators import REFERENCE, Operator
 from .workloads.regimes import sample_shapes
 from .workloads.solution_folder import given_solution, read_candidate_file, read_solution
-from .workloads.templates.kinds import template_solution
+from .workloads.templates.kinds import KINDS, template_solution
 from .workloads.workspace import WorkspaceStart, confined, name_plan
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Lookup:
             inherited = inherited_plan(self.archive, name)
             found = self.archive.plans.find(inherited) if inherited else None
             notes = plan_notes(self.archive.plans.read(found.plan_id)) if found else ""
-            start = self.start(operator, name)
+            start = self._start_or_template(operator, name)
             return WorkspaceStart(start, name, found.plan_id if found else "", notes)
         if name != TEMPLATE:
             raise RequestError(
@@ -186,6 +186,17 @@ class Lookup:
             )
         parent = chosen.record.parent or TEMPLATE
         return WorkspaceStart(chosen.solution(), parent, chosen.plan_id, plan_notes(chosen))
+
+    def _start_or_template(self, operator: Operator, name: str) -> Solution | None:
+        """As `start`; the name of a template is refused with the argument that takes it."""
+        try:
+            return self.start(operator, name)
+        except RequestError as error:
+            if (kind := name.replace("-", "_")) in KINDS:
+                raise RequestError(
+                    f"{name!r} is a template, not a program", remedy=f"Pass template={kind!r}."
+                ) from error
+            raise
 
     def _dispatching(self, operator: Operator, named: str) -> WorkspaceStart:
         """The child of an operator's record holders, or of the candidates and trials named."""

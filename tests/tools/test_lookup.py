@@ -149,6 +149,18 @@ def test_a_workspace_that_dispatches_needs_candidates_that_were_timed(lookup):
         lookup.workspace_start(operator, "dispatch", None)
 
 
+@pytest.mark.parametrize("name", ["nvrtc", "tvm-ffi"])
+def test_a_template_named_as_a_start_is_refused_with_the_argument_that_takes_it(
+    lookup: Lookup, name: str
+):
+    operator = lookup.dataset.operator("double")
+    kind = name.replace("-", "_")
+    with pytest.raises(RequestError, match=f"Pass template='{kind}'"):
+        lookup.workspace_start(operator, name, None)
+    with pytest.raises(RequestError, match="Nearest"):
+        lookup.workspace_start(operator, "nvrt", None)
+
+
 def test_workloads_are_named_by_uuid_or_by_sizes(lookup):
     first, second, *_ = lookup.dataset.operator("double").workloads
     request = lookup.evaluation_request(
