@@ -205,6 +205,8 @@ class _Tuning:
             if result.state is VariantState.PASSED:
                 timed = bool(result.times)
                 result.state = VariantState.SLOWER if timed else VariantState.UNDECIDED
+                # That a run was of some workloads alone is true of all: it tells none apart.
+                result.words = "" if timed else result.words
         self._note_foretold(course)
         winners = await self._judge_winners(course, regimes)
         leads = self._leads_of(winners, race)

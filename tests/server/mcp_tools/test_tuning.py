@@ -326,6 +326,26 @@ async def test_those_near_the_fastest_are_told_apart_by_calls_in_turn_and_a_tie_
     assert "with n STAGES=2 on " in found["summary"]
 
 
+async def test_a_run_of_some_workloads_says_so_in_no_row(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    def verdict(plan: Any) -> dict[str, Any]:
+        found = on_gpu(plan)
+        if plan.scope != "smoke":
+            return found
+        return {
+            **found,
+            "status": Status.PARTIAL,
+            "partial_reason": "3 workloads were not asked for",
+        }
+
+    gpu.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        found = await good(client, "evaluate_variants", workspace="mine", variants=GRID)
+    assert found["counts"]["slower"] == 2 and "not asked for" not in found["summary"]
+
+
 async def test_when_none_is_right_there_is_no_winner(connect: Any, gpu: ScriptedHarness) -> None:
     gpu.verdict = wrong
     async with connect() as client:
