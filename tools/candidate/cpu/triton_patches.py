@@ -132,31 +132,31 @@ def patch_interpreter() -> bool:
 
 
 def _patch_operators(builder: Any, handle: Any, language: Any) -> None:
+    wide = language.float32
+
     def in_float32(method: Callable[..., Any], operands: int) -> Callable[..., Any]:
         def call(self: Any, *arguments: Any) -> Any:
             tensors, rest = arguments[:operands], arguments[operands:]
             dtype = tensors[-1].dtype.scalar
-            if not is_small(dtype):
-                return method(self, *arguments)
-            wide = [handle(decoded(t.data, t.dtype.scalar), language.float32) for t in tensors]
-            result = method(self, *wide, *rest)
-            if result.data.dtype == np.bool_:
+            small = is_small(dtype)
+            if small:
+                tensors = [handle(decoded(t.data, t.dtype.scalar), wide) for t in tensors]
+            result = method(self, *tensors, *rest)
+            if result.data.dtype == np.bool_:  # Triton keeps the type of what was compared
                 return handle(result.data, language.int1)
-            return handle(encoded(result.data, dtype), dtype)
+            return handle(encoded(result.data, dtype), dtype) if small else result
 
         return call
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, *rest: Any, **options: Any) -> Any:
-        wide = [
-            handle(decoded(t.data, t.dtype.scalar), language.float32)
-            if is_small(t.dtype.scalar)
-            else t
+        factors = [
+            handle(decoded(t.data, t.dtype.scalar), wide) if is_small(t.dtype.scalar) else t
             for t in (a, b)
         ]
         precision = options.get("input_precision", rest[0] if rest else None)
         if str(precision).endswith("TF32") and all(t.data.dtype == np.float32 for t in (a, b)):
-            wide = [handle(as_tf32(t.data), language.float32) for t in wide]
-        return dot(self, *wide, d, *rest, **options)
+            factors = [handle(as_tf32(t.data), wide) for t in factors]
+        return dot(self, *factors, d, *rest, **options)
 
     dot = builder.create_dot
     builder.create_dot = create_dot

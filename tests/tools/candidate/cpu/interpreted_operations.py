@@ -22,7 +22,7 @@ assert patch_interpreter()
 N: tl.constexpr = tl.constexpr(16)
 FLOATS = [torch.float32, torch.float16, torch.bfloat16]
 FLOAT8 = [torch.float8_e4m3fn, torch.float8_e5m2]
-CHOICES = ("less", "greater_equal", "equal", "where", "relu", "both", "clamp")
+CHOICES = ("less", "greater_equal", "equal", "where", "relu", "both", "one", "clamp")
 INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64]
 
 
@@ -67,6 +67,8 @@ def choice(x, y, z, OP: tl.constexpr):
         c = tl.where(a > 0, a, 0.0)
     elif OP == "both":
         c = (a > b) & (b > 0)
+    elif OP == "one":  # of one value, which is spread over the others then
+        c = tl.load(x + i, mask=(i < 128) & (tl.load(y) <= tl.load(y)), other=0.0)
     else:
         c = tl.clamp(a, -0.5, 0.5)
     tl.store(z + i, c)
@@ -172,6 +174,7 @@ def elementwise() -> None:
         a, b = (x.float(), y.float()) if dtype.is_floating_point else (x, y)
         due = {"add": a + b, "sub": a - b, "mul": a * b, "neg": -a, "abs": a.abs()}
         due |= {"maximum": a.maximum(b), "minimum": a.minimum(b), "where": a.maximum(b)}
+        due["one"] = torch.where(torch.arange(256) < 128, a, 0)
         due |= {"less": a < b, "greater_equal": a >= b, "equal": a == b, "both": (a > b) & (b > 0)}
         if dtype.is_floating_point:
             due |= {"relu": a.relu(), "fma": a * b + a, "clamp": a.clamp(-0.5, 0.5)}

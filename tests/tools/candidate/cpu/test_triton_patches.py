@@ -53,7 +53,7 @@ def errors() -> dict[str, float | str]:
 @pytest.mark.parametrize(
     "operation",
     "add sub mul div neg abs maximum minimum where relu fma clamp less greater_equal equal "
-    "both exp log sqrt rsqrt exp2 sum max min argmax argmin cumsum backwards cumprod cast dot "
+    "both one exp log sqrt rsqrt exp2 sum max min argmax argmin cumsum backwards cumprod cast dot "
     "atomic".split(),
 )
 def test_an_operation_gives_what_torch_gives_in_every_dtype(errors, operation):
