@@ -48,6 +48,9 @@ class VariantsAnswer(Answer):
         default=None, description="For open_workspace: the child that chooses by size."
     )
     seconds: dict[str, float] = Field(default_factory=dict)
+    states: dict[str, str] = Field(
+        default_factory=dict, description="Of `workspaces`: how far each came."
+    )
     times: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Of `workspaces`, by regime: µs in the race."
     )
@@ -93,8 +96,14 @@ def _answer(tuned: Tuned, rows: int) -> VariantsAnswer:
         winners=winners,
         start_from=start,
         seconds=dict(tuned.seconds),
+        states=_states_of_programs(shown[:rows]),
         times=_times_of_programs(shown[:rows]),
     )
+
+
+def _states_of_programs(results: Sequence[VariantResult]) -> dict[str, str]:
+    """How far programs came that were named as they are."""
+    return {r.variant.name: str(r.state) for r in results if not r.variant.values}
 
 
 def _times_of_programs(results: Sequence[VariantResult]) -> dict[str, dict[str, float]]:

@@ -8,14 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from .edits import EditKind, ProgramEdit
 
 WORD = "tried"
 _ENTRY = re.compile(
     rf"(?P<kind>{'|'.join(EditKind)}) (?P<site>[^\s=;]+)=(?P<value>[^\s;]*) "
-    r"(?:x(?P<gain>\d+\.\d+)|(?P<end>failed|right))"
+    r"(?:x(?P<gain>\d+\.\d+)|(?P<end>failed|pruned|right))"
 )
+
+
+class EditEnd(StrEnum):
+    """How a program with one edit was judged."""
+
+    RIGHT = "right"
+    PRUNED = "pruned"
+    """It was not run: what was compiled, or the times of others, showed that it would be slow."""
+    FAILED = "failed"
+    """It was judged wrong, or did not build."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +35,17 @@ class EditOutcome:
 
     Attributes:
         gain: time before over time after; None where nothing was timed.
-        failed: the program was judged wrong, or did not build.
     """
 
     kind: EditKind
     label: str
     gain: float | None
-    failed: bool = False
+    end: EditEnd = EditEnd.RIGHT
+
+    @property
+    def failed(self) -> bool:
+        """Whether the program was wrong."""
+        return self.end is EditEnd.FAILED
 
     @property
     def place(self) -> str:
@@ -52,9 +67,9 @@ def place_of(label: str) -> str:
     return label.partition("=")[0].rpartition("::")[2]
 
 
-def outcome_of(edit: ProgramEdit, gain: float | None, *, failed: bool) -> EditOutcome:
+def outcome_of(edit: ProgramEdit, gain: float | None, end: EditEnd = EditEnd.RIGHT) -> EditOutcome:
     """The outcome of an edit that was tried alone."""
-    return EditOutcome(edit.kind, edit.label, None if failed else gain, failed)
+    return EditOutcome(edit.kind, edit.label, gain if end is EditEnd.RIGHT else None, end)
 
 
 def outcome_line(outcomes: Sequence[EditOutcome]) -> str:
@@ -65,9 +80,7 @@ def outcome_line(outcomes: Sequence[EditOutcome]) -> str:
 
 
 def _end(outcome: EditOutcome) -> str:
-    if outcome.failed:
-        return "failed"
-    return "right" if outcome.gain is None else f"x{outcome.gain:.3f}"
+    return str(outcome.end) if outcome.gain is None else f"x{outcome.gain:.3f}"
 
 
 def outcome_lines(texts: Iterable[str]) -> list[tuple[EditOutcome, ...]]:
@@ -87,4 +100,4 @@ def outcomes_in(texts: Iterable[str]) -> list[EditOutcome]:
 
 def _outcome(kind: str, site: str, value: str, gain: str | None, end: str | None) -> EditOutcome:
     known = float(gain) if gain else None
-    return EditOutcome(EditKind(kind), f"{site}={value}", known, end == "failed")
+    return EditOutcome(EditKind(kind), f"{site}={value}", known, EditEnd(end or EditEnd.RIGHT))

@@ -21,7 +21,7 @@ from ...text import counted
 from ...workloads.solution_folder import read_candidate_file, read_solution
 from ..round_facts import RoundFacts
 from .mcp_session import ToolRefusal
-from .memory import EditOutcome, outcome_line, outcome_of, outcomes_in
+from .memory import EditEnd, EditOutcome, outcome_line, outcome_of, outcomes_in
 from .proposals import Proposal, proposals
 from .python_numbers import tune_edits
 
@@ -41,6 +41,7 @@ LITTLE_GAIN = 1.03
 """With less than this over all sizes a round ends with a dispatch between the record holders."""
 DISPATCHED = "Choosing between the fastest by size is faster than one for all"
 PASSED = "PASSED"
+UNDECIDED = "undecided"
 INTERPRETER = "interpreter"
 
 
@@ -136,12 +137,7 @@ class TuningRound:
         )
         times: Mapping[str, Mapping[str, float]] = raced.get("times", {})
         gains = gains_over(times, self.facts.workspace)
-        outcomes = [
-            outcome_of(proposal.edits[0], gains.get(name), failed=name not in times)
-            for name, proposal in self.tried.items()
-            if len(proposal.edits) == 1
-        ]
-        lesson = outcome_line(outcomes)
+        lesson = outcome_line(self._outcomes(raced.get("states", {}), gains))
         winners = {w["variant"]: w["evaluation_id"] for w in raced.get("winners", ())}
         kept = await self._kept(winners, gains, lesson)
         if not kept:
@@ -149,6 +145,16 @@ class TuningRound:
         put = max(gains.values(), default=0.0) < LITTLE_GAIN and await self._dispatched()
         said = f"{counted(len(self.tried), 'variant')} raced, {len(kept) or 'none'} kept"
         return f"{said}, and a dispatch between record holders." if put else f"{said}."
+
+    def _outcomes(self, states: Mapping[str, str], gains: Mapping[str, float]) -> list[EditOutcome]:
+        """What became of the edits that were tried alone; of one undecided nothing is known."""
+        decided = {name: state for name, state in states.items() if state != UNDECIDED}
+        ends = {str(end): end for end in EditEnd}
+        return [
+            outcome_of(proposal.edits[0], gains.get(name), ends.get(decided[name], EditEnd.RIGHT))
+            for name, proposal in self.tried.items()
+            if len(proposal.edits) == 1 and name in decided
+        ]
 
     async def _kept(
         self, winners: Mapping[str, str], gains: Mapping[str, float], lesson: str
@@ -221,7 +227,8 @@ class TuningRound:
             judged = await self.tools.call("evaluate_kernel", workspace=name, scope="smoke")
             failed = judged["status"] not in (PASSED, "PARTIAL")
             if len(proposal.edits) == 1:
-                outcomes.append(outcome_of(proposal.edits[0], None, failed=failed))
+                end = EditEnd.FAILED if failed else EditEnd.RIGHT
+                outcomes.append(outcome_of(proposal.edits[0], None, end))
             if not failed:
                 right.append((name, judged["evaluation_id"]))
         lesson = outcome_line(outcomes)

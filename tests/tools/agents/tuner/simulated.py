@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 
-from kernel_harness.tools.agents.tuner.memory import EditOutcome, outcome_of
+from kernel_harness.tools.agents.tuner.memory import EditEnd, EditOutcome, outcome_of
 from kernel_harness.tools.agents.tuner.proposals import proposals
 
 Times = Callable[[Mapping[str, str]], list[float] | None]
@@ -39,7 +39,9 @@ def rounds_to(
                 if gain > most_gain:
                     best, most_gain = dict(found.sources), gain
             if len(found.edits) == 1:
-                outcome = outcome_of(found.edits[0], gain, failed=after is None)
+                outcome = outcome_of(
+                    found.edits[0], gain, EditEnd.RIGHT if after else EditEnd.FAILED
+                )
                 known.append(outcome)
                 tried.append(outcome)
         parent = best

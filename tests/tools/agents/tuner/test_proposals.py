@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.agents.tuner.edits import EditKind
-from kernel_harness.tools.agents.tuner.memory import EditOutcome, outcome_line, outcomes_in
+from kernel_harness.tools.agents.tuner.memory import (
+    EditEnd,
+    EditOutcome,
+    outcome_line,
+    outcomes_in,
+)
 from kernel_harness.tools.agents.tuner.proposals import edits_of, proposals
 from tests.tools.agents.scripted_device import ROWS, SOURCE, microseconds
 
@@ -106,9 +111,9 @@ outcomes = st.builds(
 
 @given(st.lists(outcomes, max_size=6))
 def test_what_a_lesson_says_of_edits_is_read_back(found: list[EditOutcome]):
-    failed = [EditOutcome(outcome.kind, outcome.label, None, failed=True) for outcome in found]
-    line = outcome_line([*found, *failed])
-    assert Counter(outcomes_in([f"Words before. {line} And behind."])) == Counter([*found, *failed])
+    others = [EditOutcome(o.kind, o.label, None, end) for o in found for end in EditEnd]
+    line = outcome_line([*found, *others])
+    assert Counter(outcomes_in([f"Words before. {line} And behind."])) == Counter([*found, *others])
 
 
 def test_every_edit_of_a_program_can_be_told_in_a_lesson():
