@@ -23,6 +23,8 @@ class RoundFacts(BaseModel):
         compare_to: what results are to be compared with; empty for the operator's baseline.
         seed: for whatever is drawn; the round's own.
         seconds: until this start is ended.
+        device_seconds: of the device that the search may still use, rounds at a time sharing them;
+            None where they are not limited.
         cost_usd: US dollars that this start may cost; None where that is not limited.
         evaluation_s: for which an evaluation of the search had the device on average; None before
             a round has ended.
@@ -41,6 +43,7 @@ class RoundFacts(BaseModel):
     round: int = 1
     seed: int = 0
     seconds: float | None = None
+    device_seconds: float | None = None
     cost_usd: float | None = None
     evaluation_s: float | None = None
 

@@ -84,6 +84,13 @@ class SearchParts:
             return None
         return max(LEAST_COST, (limit - self.cost_usd) / self.options.parallel)
 
+    @property
+    def device_seconds_left(self) -> float | None:
+        """Seconds of the device for one start, where they are limited; rounds at a time share."""
+        if self.budget.limit is None:
+            return None
+        return max(0.0, self.budget.limit - self.budget.used) / self.options.parallel
+
     def hidden(self, own: RoundFolder) -> list[Path]:
         """What an agent must not read: keys, log-ins, and what other rounds hold."""
         searches = self.folder.path.parent
@@ -114,6 +121,7 @@ async def agent_step(
         round=began.number,
         seed=began.seed,
         seconds=limit_s,
+        device_seconds=parts.device_seconds_left,
         cost_usd=parts.cost_left,
         evaluation_s=parts.evaluation_s,
     )

@@ -94,12 +94,12 @@ class TuningRound:
         return await (self._raced() if timed else self._interpreted())
 
     def _count(self) -> int:
-        """How many variants the time that is left allows: what is cut off is lost."""
-        left, known = self.facts.seconds, self.facts.evaluation_s
-        if left is None:
-            return self.count
+        """How many variants what is left allows: of time, or the race is cut off; of the device."""
+        known = self.facts.evaluation_s
         each = OF_EVALUATIONS * known if known else SECONDS
-        return max(FEWEST, min(self.count, int(left / each)))
+        limits = (self.facts.seconds, self.facts.device_seconds)
+        most = [int(left / each) for left in limits if left is not None]
+        return max(FEWEST, min([self.count, *most]))
 
     def _write(self, name: str, sources: Mapping[str, str]) -> None:
         folder = self.folder / name

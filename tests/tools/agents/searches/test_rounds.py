@@ -156,13 +156,14 @@ async def test_a_result_that_is_enough_ends_a_search(
     assert len(search.state.finished) < 30
 
 
-async def test_an_agent_is_told_what_is_left_of_the_money_and_ended_with_the_hours(
+async def test_an_agent_is_told_what_is_left_of_the_budgets_and_ended_with_the_hours(
     device: ScriptedHarness, tmp_path: Path
 ) -> None:
-    limits = {"cost_usd": 1.0, "parallel": 2, "rounds": 2, "hours": 1}
+    limits = {"cost_usd": 1.0, "parallel": 2, "rounds": 2, "hours": 1, "device_seconds": 42.0}
     search = await searched(device, stub("spend", "0.1"), tmp_path, **limits)
     facts = [read_facts(search.parts.folder.round(n).work) for n in (1, 2)]
     assert [f.cost_usd for f in facts] == [0.5, 0.5]
+    assert [f.device_seconds for f in facts] == [20.0, 20.0], "2 s went to the start"
     assert search.parts.cost_left == pytest.approx(0.4)
     search = await searched(device, stub("hang"), tmp_path, rounds=None, hours=4 / 3600)
     assert [ended.end for ended in search.state.finished] == [RoundEnd.OUT_OF_TIME]

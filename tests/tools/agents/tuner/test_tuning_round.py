@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
@@ -11,7 +12,8 @@ from mcp import Client
 from kernel_harness.server.app import build_app
 from kernel_harness.tools.agents.round_facts import RoundFacts
 from kernel_harness.tools.agents.tuner.mcp_session import McpSession
-from kernel_harness.tools.agents.tuner.memory import outcomes_in
+from kernel_harness.tools.agents.tuner.memory import EditEnd, outcomes_in
+from kernel_harness.tools.agents.tuner.proposals import proposals
 from kernel_harness.tools.agents.tuner.tuning_round import SECONDS, TuningRound
 from tests.server.scripted import DEFINITION, ScriptedHarness, passed, wrong
 from tests.tools.agents.scripted_device import ROWS, SOURCE, mean_us, microseconds, run_at
@@ -27,6 +29,7 @@ async def played(
     source: str = SOURCE,
     seconds: float | None = None,
     evaluation_s: float | None = None,
+    device_seconds: float | None = None,
 ) -> str:
     """One round in a workspace that is opened from the parent; returns the agent's words."""
     folder = harness.settings.workspaces_dir
@@ -49,6 +52,7 @@ async def played(
             compare_to=parent or "nothing",
             seed=number,
             seconds=seconds,
+            device_seconds=device_seconds,
             evaluation_s=evaluation_s,
         )
         return await TuningRound(tools, folder, facts, count).run()
@@ -82,6 +86,32 @@ async def test_a_round_has_as_many_variants_as_its_time_allows(device: ScriptedH
     assert words.startswith("3 variants raced")
     slow = await played(device, 2, seconds=6 * SECONDS, evaluation_s=2 * SECONDS)
     assert slow.startswith("2 variants raced"), "an evaluation of this operator takes longer"
+    last = await played(device, 3, seconds=900 * SECONDS, device_seconds=4 * SECONDS)
+    assert last.startswith("4 variants raced"), "the search may use so much of the device"
+
+
+async def test_a_variant_that_was_not_run_is_no_failure_and_an_undecided_one_is_forgotten(
+    device: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = McpSession.call
+    proposed = proposals({"kernel.py": SOURCE}, [], [], 8, 1)
+    alone = {f"v{n:02d}": p.label for n, p in enumerate(proposed, 1) if len(p.edits) == 1}
+    not_run, unknown = list(alone)[:2]
+
+    async def call(self: McpSession, tool: str, **arguments: Any) -> dict[str, Any]:
+        answer = await ran(self, tool, **arguments)
+        if tool == "evaluate_variants":
+            answer["states"] |= {not_run: "pruned", unknown: "undecided"}
+            for name in (not_run, unknown):
+                answer["times"].pop(name, None)
+        return answer
+
+    monkeypatch.setattr(McpSession, "call", call)
+    await played(device, 1, count=8)
+    told = outcomes_in([node.lesson for node in device.archive.iter(DEFINITION)])
+    ends = {outcome.label: outcome.end for outcome in told}
+    assert ends[alone[not_run]] is EditEnd.PRUNED
+    assert set(ends) == set(alone.values()) - {alone[unknown]}
 
 
 @pytest.mark.long
