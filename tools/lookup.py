@@ -136,13 +136,16 @@ class Lookup:
             names = [*shipped, REFERENCE, *also]
             raise unknown_name("solution, peer or candidate", name, names) from error
 
-    def start(self, operator: Operator, name: str) -> Solution | None:
+    def start(self, operator: Operator, name: str, also: Sequence[str] = ()) -> Solution | None:
         """Returns what a new workspace starts from; None for the template.
+
+        Args:
+            also: other names that are understood where this one is.
 
         Raises:
             RequestError: when there is none of that name, or it is another operator's.
         """
-        start = None if name == TEMPLATE else self.solution(operator, name, [TEMPLATE])
+        start = None if name == TEMPLATE else self.solution(operator, name, [TEMPLATE, *also])
         if start is not None and start.definition != operator.name:
             raise RequestError(
                 f"{name!r} is for {start.definition}, not {operator.name}",

@@ -9,12 +9,14 @@ confined by the kernel beside that.
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-from ...errors import RequestError
+from ...errors import CapabilityError, RequestError, unknown_name
 from ..round_facts import RoundFacts
 from .protocol import CALL_SECONDS, SERVER, TOKEN_VARIABLE, AgentClient, AgentCommand, PromptBy
 from .usage import claude_usage, codex_usage, gemini_usage, no_usage, opencode_usage
@@ -156,8 +158,10 @@ CLIENTS = {client.name: client for client in (_CLAUDE, _CODEX, _GEMINI, _OPENCOD
 def agent_named(text: str) -> AgentCommand:
     """The agent that a user means: 'tuner', a known client with its arguments, or any command.
 
+    A known client need not be installed here: what it would be told can be looked at without it.
+
     Raises:
-        RequestError: when it is no command line.
+        RequestError: when it is no command line, or begins with what is no command here.
     """
     try:
         words = shlex.split(text)
@@ -173,5 +177,30 @@ def agent_named(text: str) -> AgentCommand:
         module = __name__.rpartition(".agents.")[0] + ".agents.tuner"
         return AgentCommand(_TUNER, (sys.executable, "-P", "-m", module, *words[1:]))
     name = PurePath(words[0]).name
+    words = [_where_it_is(word) for word in words]
     client = CLIENTS.get(name) or AgentClient(name, _no_flags, model=False)
+    if name not in CLIENTS and shutil.which(words[0]) is None:
+        remedy = "Any other command must be on PATH, or be named with its folder."
+        raise unknown_name("agent", words[0], [TUNER, *CLIENTS], remedy=remedy)
     return AgentCommand(client, tuple(words))
+
+
+def _where_it_is(word: str) -> str:
+    """A file's whole path, for an agent runs in a folder of its own; another word as it is."""
+    path = Path(word)
+    here = os.sep in word or path.suffix
+    return str(path.absolute()) if here and not path.is_absolute() and path.is_file() else word
+
+
+def require_installed(agent: AgentCommand) -> None:
+    """Refuses an agent whose command is not there.
+
+    Raises:
+        CapabilityError: naming it.
+    """
+    command = agent.words[0]
+    if shutil.which(command) is None:
+        raise CapabilityError(
+            f"{command} is not installed here, or is not on PATH",
+            remedy="Install it, name it with its folder, or take --agent tuner, which needs none.",
+        )

@@ -12,7 +12,9 @@ from ...schema.record_model import RecordModel
 
 SINGLE = "single"
 SEED_STEP = 100_003
-ROLES = ("plan", "code", "debug")
+PLAN = "plan"
+"""Alone it evaluates nothing: its rounds leave plans."""
+ROLES = (PLAN, "code", "debug")
 _GOAL = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>x|%-of-floor)")
 
 

@@ -211,6 +211,16 @@ def roles_started(options: SearchOptions, role: str) -> list[str]:
     return ["plan", "code"] if "code" in roles else ["plan"]
 
 
+def require_start(harness: Harness, options: SearchOptions) -> None:
+    """Refuses a search whose first program is none.
+
+    Raises:
+        RequestError: naming what is near.
+    """
+    operator = harness.dataset.operator(options.definition)
+    harness.lookup.start(operator, start_of(harness, options, ""), [BASELINE])
+
+
 def start_of(harness: Harness, options: SearchOptions, parent: str) -> str:
     """What a round's workspace is opened from: its parent, or the search's start."""
     if parent or options.start != BASELINE:

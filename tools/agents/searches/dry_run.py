@@ -12,7 +12,7 @@ from ..clients.protocol import AgentCommand, PromptBy
 from ..records.events import RoundBegan
 from ..records.options import SearchOptions, round_seed
 from ..round_facts import RoundFacts
-from .agent_step import MAIN, roles_started, round_prompt, start_of
+from .agent_step import MAIN, require_start, roles_started, round_prompt, start_of
 from .round_harness import DeviceBudget
 
 PLACE = "http://127.0.0.1:PORT/mcp"
@@ -22,7 +22,12 @@ NOT_JUDGED = "; it is judged and archived first, and is the round's parent then"
 
 
 def first_start(harness: Harness, options: SearchOptions, agent: AgentCommand) -> str:
-    """What the first round's agents would be given; nothing is started and nothing written."""
+    """What the first round's agents would be given; nothing is started and nothing written.
+
+    Raises:
+        RequestError: when the first program is none.
+    """
+    require_start(harness, options)
     seed = round_seed(options, 1)
     found = harness.archiving.select_parent(options.definition, options.policy, seed)
     parent = "" if found.candidate_id == ROOT else found.candidate_id

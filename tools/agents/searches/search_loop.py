@@ -24,6 +24,7 @@ from ...schema.evaluation import Evaluation
 from ...schema.search.made_by import MadeBy
 from ...text import one_line
 from ..clients.protocol import AgentCommand
+from ..clients.table import require_installed
 from ..lessons.summary import summarised, summary_due
 from ..records.events import (
     RoundBegan,
@@ -36,10 +37,10 @@ from ..records.events import (
     StartJudged,
 )
 from ..records.ledger import SearchLedger, SearchName
-from ..records.options import SearchOptions, round_seed
+from ..records.options import PLAN, SearchOptions, round_seed
 from ..records.spending import spent_on
 from ..records.state import SearchState, state_of
-from .agent_step import SearchParts, Serve, start_of
+from .agent_step import SearchParts, Serve, require_start, start_of
 from .round_harness import DeviceBudget
 from .search_folder import SearchFolder, searches_dir
 from .search_round import NO_LIMIT_S, SearchRound, candidates_of
@@ -47,7 +48,9 @@ from .search_round import NO_LIMIT_S, SearchRound, candidates_of
 LOOKS_S = 0.5
 """How often a search looks whether it is to stop."""
 FRUITLESS = 5
-"""So many rounds one after the other whose agents failed without evaluating anything end it."""
+"""So many rounds one after the other that evaluated nothing end it: agents that fail, or that have
+nothing left to change."""
+FRUITLESS_ENDS = (RoundEnd.NOT_STARTED, RoundEnd.AGENT_FAILED, RoundEnd.NOTHING)
 Show = Callable[["SearchState", "SearchParts"], None]
 """Shows a search as it is now."""
 
@@ -89,11 +92,13 @@ class UnattendedSearch:
             ledger: the steps of one that goes on.
 
         Raises:
-            RequestError: when it would never stop.
-            CapabilityError: when agents cannot be confined here.
+            RequestError: when it would never stop, or begins from what is no program.
+            CapabilityError: when agents cannot be confined here, or the client is not installed.
         """
         require_an_end(options, agent)
         require_confinement(options)
+        require_installed(agent)
+        require_start(harness, options)
         if ledger is None:
             operator = harness.dataset.operator(options.definition)
             operator.require_workloads()
@@ -231,8 +236,8 @@ class UnattendedSearch:
             self.parts.stop.set()
             return "it was asked to stop"
         last = self.state.finished[-FRUITLESS:]
-        faults = (RoundEnd.NOT_STARTED, RoundEnd.AGENT_FAILED)
-        if len(last) == FRUITLESS and all(r.end in faults and not r.evaluations for r in last):
+        fruitless = [r for r in last if r.end in FRUITLESS_ENDS and not r.evaluations]
+        if len(fruitless) == FRUITLESS and self.parts.options.roles != [PLAN]:
             return f"{FRUITLESS} rounds in a row evaluated nothing: {last[-1].words}"
         if (
             len(last) == FRUITLESS

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from kernel_harness.tools.agents.clients.table import agent_named
 from kernel_harness.tools.agents.records.events import RoundEnd
 from kernel_harness.tools.agents.records.ledger import searches
 from kernel_harness.tools.agents.records.state import state_of
 from kernel_harness.tools.agents.round_facts import read_facts
+from kernel_harness.tools.agents.searches.dry_run import first_start
 from kernel_harness.tools.confinement import landlock
-from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.errors import CapabilityError, RequestError
 from tests.server.scripted import DEFINITION, ScriptedHarness
 from tests.tools.agents.unattended import options, searched, stub
 
@@ -132,10 +134,52 @@ async def test_an_agent_can_write_nowhere_else_and_read_no_key(
 async def test_a_command_that_does_not_start_ends_the_search_soon(
     device: ScriptedHarness, tmp_path: Path
 ) -> None:
-    search = await searched(device, "/nowhere/claude-code -p", tmp_path, rounds=100)
+    command = tmp_path / "claude-code"
+    command.write_text("#!/nowhere/node\n")
+    command.chmod(0o755)
+    search = await searched(device, f"{command} -p", tmp_path, rounds=100)
     assert len(search.state.finished) == 5
     assert {ended.end for ended in search.state.finished} == {RoundEnd.NOT_STARTED}
-    assert "evaluated nothing: /nowhere/claude-code does not start" in search.state.ended.reason
+    assert f"evaluated nothing: {command} does not start" in search.state.ended.reason
+
+
+async def test_agents_that_leave_everything_as_it_was_end_the_search_soon(
+    device: ScriptedHarness, tmp_path: Path
+) -> None:
+    search = await searched(device, stub("liar"), tmp_path, rounds=100)
+    assert [ended.end for ended in search.state.finished] == [RoundEnd.NOTHING] * 5
+    assert "5 rounds in a row evaluated nothing" in search.state.ended.reason
+    search = await searched(device, stub("liar"), tmp_path, rounds=6, roles=["plan"])
+    assert len(search.state.finished) == 6, "who only plans evaluates nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"agent": "tunr"}, "Unknown agent 'tunr'.*Nearest: tuner"),
+        ({"agent": "/nowhere/agent"}, "Unknown agent '/nowhere/agent'"),
+        ({"start": "baselin"}, "Unknown solution.*'baselin'.*Nearest: baseline"),
+        ({"start": "shippet"}, "Nearest: shipped"),
+    ],
+)
+async def test_a_misspelt_name_is_refused_before_anything_is_written(
+    device: ScriptedHarness, tmp_path: Path, changes: Any, words: str
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        await searched(device, **{"agent": stub("better"), "home": tmp_path, **changes})
+    with pytest.raises(RequestError, match=words):
+        asked = options(**{"agent": stub("better"), **changes})
+        first_start(device, asked, agent_named(asked.agent))
+    assert not searches(device.archive.repository)
+
+
+async def test_a_client_that_is_not_installed_is_refused_and_its_prompt_can_be_seen(
+    device: ScriptedHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CapabilityError, match="claude is not installed here"):
+        await searched(device, "claude -p", tmp_path)
+    assert "# Round 1" in first_start(device, options("claude -p"), agent_named("claude -p"))
 
 
 async def test_budgets_end_a_search_within_a_round(device: ScriptedHarness, tmp_path: Path) -> None:
@@ -204,7 +248,6 @@ async def test_a_search_that_money_alone_would_end_ends_where_none_is_told(
 
 
 async def test_a_search_stops_when_it_is_told(device: ScriptedHarness, tmp_path: Path) -> None:
-    from kernel_harness.tools.agents.clients.table import agent_named
     from kernel_harness.tools.agents.searches.search_loop import UnattendedSearch
     from tests.tools.agents.unattended import no_server
 
