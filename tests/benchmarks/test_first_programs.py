@@ -1,7 +1,9 @@
-"""The operators of benchmarks/first_programs: whole, and with constants that can be turned."""
+"""The operators of benchmarks/first_programs: whole, right, and with constants to be turned."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,12 @@ def test_each_is_an_operator_with_a_program_whose_constants_can_be_turned(name: 
     assert precheck(program, operator.definition) is None
     edits = edits_of({source.path: source.content for source in program.sources})
     assert {EditKind.TILE, EditKind.WARPS} <= {edit.kind for edit in edits}
+
+
+def test_each_program_computes_what_its_definition_asks_for() -> None:
+    """In one process, for the interpreter is chosen when Triton is imported."""
+    script = Path(__file__).with_name("first_programs_interpreted.py")
+    command = [sys.executable, str(script), *(str(ROOT / name) for name in NAMES)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stdout.splitlines() == NAMES
