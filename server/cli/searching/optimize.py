@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ....tools.agents.searches.agent_step import Serve
     from ....tools.agents.searches.search_loop import UnattendedSearch
     from ....tools.harness import Harness
+    from ....tools.workloads.operators import Operator
     from .live import SearchView
 
 STATUS, STOP = "status", "stop"
@@ -114,7 +115,7 @@ def _status(harness: Harness, name: str | None, *, as_json: bool) -> str:
     if as_json:
         data = {**search_data(state), "running": running, "page": str(folder.page)}
         return json.dumps(data)
-    lines = search_lines(state, time.time() if running else state.last_at)
+    lines = search_lines(state, time.time() if running else state.last_at, running=running)
     if running:
         lines.append(f"It runs now. Page: {folder.page}")
     elif state.ended is None:
@@ -165,6 +166,7 @@ def search_options(
 
     said = {
         "agent": arguments.agent,
+        "folder": str(Path.cwd()) if arguments.agent else None,
         "policy": arguments.policy,
         "roles": roles_of(arguments.roles) if arguments.roles else None,
         "start": arguments.start,
@@ -225,6 +227,27 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
     return outcome[0]
 
 
+def _operator(harness: Harness, name: str) -> Operator:
+    """The operator of that name.
+
+    Raises:
+        RequestError: when there is none; naming what else may stand in its place, where it is near.
+    """
+    from difflib import get_close_matches
+
+    from ....tools.errors import RequestError
+
+    try:
+        return harness.dataset.operator(name)
+    except RequestError:
+        if near := get_close_matches(name, (STATUS, STOP)):
+            raise RequestError(
+                f"{name!r} is no operator",
+                remedy=f"`kernel-harness optimize {near[0]}` may be meant.",
+            ) from None
+        raise
+
+
 def _search(
     harness: Harness, arguments: argparse.Namespace, serve: Serve, view: SearchView
 ) -> UnattendedSearch:
@@ -233,13 +256,13 @@ def _search(
     from ....tools.agents.records.state import state_of
     from ....tools.agents.searches.search_loop import UnattendedSearch
 
-    operator = harness.dataset.operator(arguments.operator)
+    operator = _operator(harness, arguments.operator)
     ledger, before = None, None
     if arguments.resume is not None:
         ledger = _ledger(harness, arguments.resume, operator.name)
         before = state_of(ledger.events()).options
     options = search_options(arguments, operator.name, before)
-    agent = agent_named(options.agent)
+    agent = agent_named(options.agent, options.folder)
     return UnattendedSearch.opened(
         harness, options, agent, serve, Path.home(), view.show, ledger=ledger
     )
@@ -249,6 +272,6 @@ def _dry_run(harness: Harness, arguments: argparse.Namespace) -> str:
     from ....tools.agents.clients.table import agent_named
     from ....tools.agents.searches.dry_run import first_start
 
-    operator = harness.dataset.operator(arguments.operator)
+    operator = _operator(harness, arguments.operator)
     options = search_options(arguments, operator.name)
-    return first_start(harness, options, agent_named(options.agent))
+    return first_start(harness, options, agent_named(options.agent, options.folder))

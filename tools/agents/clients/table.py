@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -25,6 +26,8 @@ TUNER = "tuner"
 CLAUDE_FILE = "mcp.json"
 CLAUDE_OWN_TOOLS = "Read,Edit,Write,Glob,Grep"
 CLAUDE_TOOLS = f"mcp__{SERVER},{CLAUDE_OWN_TOOLS}"
+INTERPRETER = re.compile(r"(?:python|pypy|bash|sh|node|bun|perl|ruby)[\d.]*")
+"""A command that begins with one of these is called after its program."""
 CLAUDE_REFUSED = "Bash,WebFetch,WebSearch,Task"
 
 
@@ -155,10 +158,13 @@ _TUNER = AgentClient(TUNER, _no_flags, read_usage=no_usage, model=False, tells_c
 CLIENTS = {client.name: client for client in (_CLAUDE, _CODEX, _GEMINI, _OPENCODE)}
 
 
-def agent_named(text: str) -> AgentCommand:
+def agent_named(text: str, folder: str = "") -> AgentCommand:
     """The agent that a user means: 'tuner', a known client with its arguments, or any command.
 
     A known client need not be installed here: what it would be told can be looked at without it.
+
+    Args:
+        folder: in which files of the command are looked for; the current one where it is empty.
 
     Raises:
         RequestError: when it is no command line, or begins with what is no command here.
@@ -176,20 +182,27 @@ def agent_named(text: str) -> AgentCommand:
     if words[0] == TUNER:
         module = __name__.rpartition(".agents.")[0] + ".agents.tuner"
         return AgentCommand(_TUNER, (sys.executable, "-P", "-m", module, *words[1:]))
-    name = PurePath(words[0]).name
-    words = [_where_it_is(word) for word in words]
-    client = CLIENTS.get(name) or AgentClient(name, _no_flags, model=False)
-    if name not in CLIENTS and shutil.which(words[0]) is None:
+    words = [_where_it_is(word, Path(folder)) for word in words]
+    known = CLIENTS.get(PurePath(words[0]).name)
+    client = known or AgentClient(_program(words), _no_flags, model=False)
+    if known is None and shutil.which(words[0]) is None:
         remedy = "Any other command must be on PATH, or be named with its folder."
         raise unknown_name("agent", words[0], [TUNER, *CLIENTS], remedy=remedy)
     return AgentCommand(client, tuple(words))
 
 
-def _where_it_is(word: str) -> str:
+def _program(words: Sequence[str]) -> str:
+    """What a command is called: its program's file, where an interpreter runs one."""
+    command = PurePath(words[0]).name
+    if INTERPRETER.fullmatch(command) and "-c" not in words:
+        return next((PurePath(w).name for w in words[1:] if not w.startswith("-")), command)
+    return command
+
+
+def _where_it_is(word: str, folder: Path) -> str:
     """A file's whole path, for an agent runs in a folder of its own; another word as it is."""
-    path = Path(word)
-    here = os.sep in word or path.suffix
-    return str(path.absolute()) if here and not path.is_absolute() and path.is_file() else word
+    file = (folder / word).absolute()
+    return str(file) if (os.sep in word or file.suffix) and file.is_file() else word
 
 
 def require_installed(agent: AgentCommand) -> None:

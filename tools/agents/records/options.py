@@ -45,6 +45,7 @@ class SearchOptions(RecordModel):
 
     Attributes:
         agent: the command line, as its user wrote it.
+        folder: where that was written, for the files that it names.
         roles: who plays a part in a round: 'single', or some of plan, code and debug.
         start: what the first rounds begin from; 'baseline', 'template' or a name.
         device_seconds: seconds of the device's judge, all rounds together.
@@ -53,6 +54,7 @@ class SearchOptions(RecordModel):
 
     definition: str
     agent: str
+    folder: str = ""
     policy: str = "epsilon_greedy"
     roles: list[str] = Field(default_factory=lambda: [SINGLE])
     start: str = "baseline"

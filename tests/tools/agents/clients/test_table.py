@@ -30,6 +30,18 @@ def test_a_known_client_runs_once_reports_its_usage_and_is_given_its_prompt(text
     assert "secret" not in " ".join(words), "the token shows in the list of processes"
 
 
+def test_files_of_a_command_are_found_where_it_was_written_and_it_is_called_after_its_program(
+    tmp_path: Path,
+):
+    for name in ("agent.py", "conf.toml"):
+        (tmp_path / name).write_text("")
+    agent = agent_named("python3 agent.py --with conf.toml not.there run", str(tmp_path))
+    files = [str(tmp_path / name) for name in ("agent.py", "conf.toml")]
+    assert agent.words == ("python3", files[0], "--with", files[1], "not.there", "run")
+    assert agent.name == "agent.py"
+    assert [agent_named(text).name for text in ("bash", "bash -c 'a b'")] == ["bash", "bash"]
+
+
 def test_claude_code_is_given_what_it_may_cost():
     words = agent_named("claude").arguments(FACTS.model_copy(update={"cost_usd": 2.5}), "")
     assert words[words.index("--max-budget-usd") + 1] == "2.50"
@@ -63,11 +75,13 @@ def test_a_client_is_given_this_server_and_no_other(name: str, tmp_path: Path):
     assert "Bearer secret" in carried or server.get("bearer_token_env_var") == TOKEN_VARIABLE
 
 
-def test_the_tuner_and_any_other_command_are_agents_too():
+def test_the_tuner_and_any_other_command_are_agents_too(tmp_path: Path):
     tuner = agent_named("tuner 8")
     assert tuner.words[0] == sys.executable and tuner.words[-1] == "8" and tuner.name == "tuner"
-    mine = agent_named("'./my agent' --fast")
-    assert mine.arguments(FACTS, "p") == ["./my agent", "--fast"]
+    command = tmp_path / "my agent"
+    command.touch(0o755)
+    mine = agent_named("'./my agent' --fast", str(tmp_path))
+    assert mine.arguments(FACTS, "p") == [str(command), "--fast"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "claude 'unclosed"])
