@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,13 @@ def page_of(state: SearchState, now: float, activity: Mapping[int, str] | None =
     doing = html.escape("\n".join(f"round {n}: {what}" for n, what in (activity or {}).items()))
     rows = "".join(_row(ended) for ended in reversed(state.finished))
     ended = html.escape(f"Ended: {state.ended.reason}.") if state.ended else ""
+    at = "" if state.ended else f" ({datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC)"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{reload_}'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><pre>{lines}</pre>"
         f"<p>{ended}</p><h2>Best so far</h2>{curve(state)}"
-        f"<h2>Now</h2><pre>{doing or 'nothing'}</pre>"
+        f"<h2>Now{at}</h2><pre>{doing or 'nothing'}</pre>"
         f"<h2>Rounds</h2><table><tr><th>Round</th><th>Best</th><th>What came of it</th></tr>"
         f"{rows}</table></html>\n"
     )

@@ -18,27 +18,35 @@ NEWEST = 8
 
 
 def search_lines(
-    state: SearchState, now: float, activity: Mapping[int, str] | None = None
+    state: SearchState,
+    now: float,
+    activity: Mapping[int, str] | None = None,
+    *,
+    running: bool = True,
 ) -> list[str]:
     """The search in lines.
 
     Args:
         activity: what each round under way does, where the search's own process asks.
+        running: whether a process runs it; without one nothing that has not ended is under way.
     """
     began, options = state.began, state.options
     lines = [
         f"{began.search_id}  {options.definition}",
         f"{began.agent}, policy {options.policy}, roles {','.join(options.roles)}: {_asked(state)}",
-        _progress(state, now),
+        _progress(state, now, running=running),
         _best(state),
         _used(state.spent),
         _rates(state),
     ]
     lines += [f"  {line}" for line in map(round_line, state.finished[-NEWEST:])]
-    if state.start is None and not state.ended:
+    if state.start is None and not state.ended and running:
         lines.append("  judging the program that it begins with")
     for round_ in state.under_way:
         number = round_.began.number
+        if not running:
+            lines.append(f"  round {number}: cut off, from {_parent(round_.began)}")
+            continue
         does = (activity or {}).get(number, "under way")
         minutes = (now - round_.began.at) / 60
         lines.append(f"  round {number}: {does}, {minutes:.1f} min, from {_parent(round_.began)}")
@@ -117,12 +125,12 @@ def _asked(state: SearchState) -> str:
     return ", ".join(filter(None, limits))
 
 
-def _progress(state: SearchState, now: float) -> str:
+def _progress(state: SearchState, now: float, *, running: bool) -> str:
     done, of = len(state.finished), state.options.rounds
     seconds = state.active_seconds if state.ended else state.seconds_at(now)
     said = f"Rounds: {done}" + (f" of {of}" if of else "") + f" in {seconds / 60:.1f} min"
-    running = len(state.under_way)
-    return said + (f", {running} under way" if running else "") + "."
+    begun, word = len(state.under_way), "under way" if running else "cut off"
+    return said + (f", {begun} {word}" if begun else "") + "."
 
 
 def _best(state: SearchState) -> str:

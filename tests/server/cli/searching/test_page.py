@@ -66,6 +66,14 @@ def test_lines_say_how_far_what_was_found_and_what_it_cost():
     assert "round 4: claude as code, 1.0 min, from the start" in said
 
 
+def test_of_a_search_whose_process_died_nothing_is_said_to_be_under_way():
+    began = RoundBegan(at=250, number=4, role="plan", why="", seed=1, session="s1/4")
+    said = "\n".join(search_lines(state(began), 250.0, running=False))
+    assert "1 cut off." in said and "round 4: cut off, from the start" in said
+    assert "under way" not in said
+    assert "judging" not in "\n".join(search_lines(state_of([state().began]), 9.0, running=False))
+
+
 def test_what_is_done_before_the_first_round_is_told():
     began = state().began
     found = state_of([began])
@@ -74,6 +82,7 @@ def test_what_is_done_before_the_first_round_is_told():
 
 def test_a_page_reloads_itself_until_the_end_and_runs_nobodys_script(tmp_path: Path):
     text = page_of(state(), 300.0, {4: HOSTILE})
+    assert "Now (1970-01-01 00:05:00 UTC)" in text, "nothing tells a page that is no longer written"
     assert 'http-equiv="refresh"' in text and "<script" not in text and "<path d=" in text
     ended = state(SearchEnded(at=300, reason="9 rounds were asked for"))
     write_page(tmp_path / "index.html", ended, 300.0)
