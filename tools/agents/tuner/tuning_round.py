@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...schema.evaluation import UNDECIDED, UNFAILED, Status
 from ...text import counted
 from ...workloads.solution_folder import read_candidate_file, read_solution
 from ..round_facts import RoundFacts
@@ -40,8 +41,9 @@ LEAST_GAIN = 1.005
 LITTLE_GAIN = 1.03
 """With less than this over all sizes a round ends with a dispatch between the record holders."""
 DISPATCHED = "Choosing between the fastest by size is faster than one for all"
-PASSED = "PASSED"
-UNDECIDED = "undecided"
+UNKNOWN = UNDECIDED | {Status.TIMEOUT}
+"""Without a GPU: what is too slow for the interpreter may be the fastest on a device."""
+UNDECIDED_STATE = "undecided"
 INTERPRETER = "interpreter"
 
 
@@ -148,7 +150,7 @@ class TuningRound:
 
     def _outcomes(self, states: Mapping[str, str], gains: Mapping[str, float]) -> list[EditOutcome]:
         """What became of the edits that were tried alone; of one undecided nothing is known."""
-        decided = {name: state for name, state in states.items() if state != UNDECIDED}
+        decided = {name: state for name, state in states.items() if state != UNDECIDED_STATE}
         ends = {str(end): end for end in EditEnd}
         return [
             outcome_of(proposal.edits[0], gains.get(name), ends.get(decided[name], EditEnd.RIGHT))
@@ -225,11 +227,12 @@ class TuningRound:
         right: list[tuple[str, str]] = []
         for name, proposal in self.tried.items():
             judged = await self.tools.call("evaluate_kernel", workspace=name, scope="smoke")
-            failed = judged["status"] not in (PASSED, "PARTIAL")
-            if len(proposal.edits) == 1:
-                end = EditEnd.FAILED if failed else EditEnd.RIGHT
+            status = Status(judged["status"])
+            passed = status in UNFAILED
+            if len(proposal.edits) == 1 and (passed or status not in UNKNOWN):
+                end = EditEnd.RIGHT if passed else EditEnd.FAILED
                 outcomes.append(outcome_of(proposal.edits[0], None, end))
-            if not failed:
+            if passed:
                 right.append((name, judged["evaluation_id"]))
         lesson = outcome_line(outcomes)
         if right:

@@ -15,6 +15,7 @@ from kernel_harness.tools.agents.tuner.mcp_session import McpSession
 from kernel_harness.tools.agents.tuner.memory import EditEnd, outcomes_in
 from kernel_harness.tools.agents.tuner.proposals import proposals
 from kernel_harness.tools.agents.tuner.tuning_round import SECONDS, TuningRound
+from kernel_harness.tools.schema.evaluation import Status
 from tests.server.scripted import DEFINITION, ScriptedHarness, passed, wrong
 from tests.tools.agents.scripted_device import ROWS, SOURCE, mean_us, microseconds, run_at
 
@@ -184,6 +185,10 @@ async def test_without_a_gpu_variants_are_judged_and_nothing_is_said_to_be_faste
     harness.verdict = lambda plan: wrong(plan)
     await played(harness, 2, node.candidate_id)
     assert "failed" in harness.archive.node(node.candidate_id).notes[0]
+    (before,) = harness.archive.node(node.candidate_id).notes
+    harness.verdict = lambda plan: {**wrong(plan), "status": Status.TIMEOUT}
+    await played(harness, 3, node.candidate_id)
+    assert harness.archive.node(node.candidate_id).notes == (before,), "slow here is not wrong"
     harness.verdict = lambda plan: passed(plan)
 
 
