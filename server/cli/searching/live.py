@@ -43,6 +43,11 @@ class SearchView:
         if self._live is not None:
             self._live.stop()
 
+    def show_cursor(self) -> None:
+        """Shows the terminal's cursor again, for a process that ends at once."""
+        if self._live is not None:
+            self._live.console.show_cursor()
+
     def show(self, state: SearchState, parts: SearchParts) -> None:
         """Shows the search as it is now."""
         now = time.time()

@@ -199,7 +199,9 @@ def search_options(
 
 
 def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
-    """Runs a search to its end; a signal ends this process and every agent at once."""
+    """Runs a search to its end; a signal stops it, and a second one ends this process at once."""
+    import asyncio
+
     import anyio
 
     from ...lifecycle import reaping
@@ -210,10 +212,16 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> UnattendedSearch:
     failure: list[Exception] = []
 
     async def whole(view: SearchView) -> None:
-        async with reaping(harness.kill_children):
+        def killed() -> None:
+            view.show_cursor()
+            harness.kill_children()
+
+        stop = asyncio.Event()
+        async with reaping(killed, stop):
             try:
                 async with round_endpoints() as serve:
                     search = _search(harness, arguments, serve, view)
+                    search.parts.stop = stop
                     await search.run()
                     outcome.append(search)
             except Exception as error:  # raised below: the task group would wrap it

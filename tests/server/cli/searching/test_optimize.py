@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from kernel_harness.server.cli import main as cli
+from kernel_harness.server.cli.searching import optimize
 from kernel_harness.tools.confinement import landlock
 from tests.server.scripted import DEFINITION, write_dataset
 from tests.tools.agents.unattended import START, ship_start, stub
@@ -57,6 +64,25 @@ def test_a_dry_run_shows_the_first_prompt_and_writes_nothing(folders: Path, caps
     assert "--- prompt, plan" in said and "--- prompt, code" in said and "You write." in said
     assert f"opened from {START}; it is judged and archived first" in said
     assert not (folders / "data" / "searches").exists()
+
+
+def test_a_signal_stops_a_search_and_does_not_cut_it_off(monkeypatch: pytest.MonkeyPatch):
+    class Search:
+        parts = SimpleNamespace(stop=None)
+
+        async def run(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.wait_for(self.parts.stop.wait(), 60)
+
+    async def aclose() -> None:
+        ended.append("closed")
+
+    ended: list[str] = []
+    harness = SimpleNamespace(kill_children=lambda: None, aclose=aclose)
+    search = Search()
+    monkeypatch.setattr(optimize, "_search", lambda *given: search)
+    found: Any = optimize._run(cast("Any", harness), argparse.Namespace(json=True))
+    assert found is search and found.parts.stop.is_set() and ended == ["closed"]
 
 
 @pytest.mark.long
