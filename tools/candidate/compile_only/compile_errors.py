@@ -51,6 +51,24 @@ def not_compiled(
     return cut(said, EXCERPT_CHARACTERS)
 
 
+def in_python(words: str, file: str, content: str, source_dir: Path) -> str:
+    """A compiler's words on a text that Python made, with the lines of the sources that state it.
+
+    A line that stands in several places of them, or in none, keeps the number it has in `file`.
+    """
+    lines, places = content.splitlines(), dict[str, list[str]]()
+    for path, source in _sources(source_dir).items():
+        for number, line in enumerate(source.splitlines(), start=1):
+            places.setdefault(line.strip(), []).append(f"{path}({number})")
+
+    def place(found: re.Match[str]) -> str:
+        number = int(found[1])
+        stated = places.get(lines[number - 1].strip(), []) if 0 < number <= len(lines) else []
+        return stated[0] if len(stated) == 1 else found[0]
+
+    return re.sub(rf"\b{re.escape(file)}\((\d+)\)", place, words)
+
+
 def _sources(source_dir: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(source_dir.rglob("*.py")):

@@ -32,7 +32,7 @@ from ..cpu import kernel_libraries
 from ..faults import CandidateError, compiler_excerpt, cut, fault_of
 from . import cubin, inline_sources
 from .code_texts import CodeTexts
-from .compile_errors import assembler_words, block_sizes
+from .compile_errors import assembler_words, block_sizes, in_python
 from .dsl_kernels import DslKernels
 from .dumps import dump
 from .host_call import call_host_function, link_with_stub
@@ -171,7 +171,9 @@ class TargetCompiler:
             notes[f"{UNCALLED.format(what='What Python compiles')}."] = None
             fault = fault or made.fault
             kernels += made.kernels
-            for target, text in made.failures.items():
+            for target, said in made.failures.items():
+                own = file["path"], file["content"], self._candidate.source_dir
+                text = in_python(said, *own)
                 if _OF_THE_HOST.search(text) and build.binding is None:
                     notes[f"{file['path']} was not checked: {text.splitlines()[0]}"] = None
                 else:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.candidate.compile_only.compile_errors import (
     assembler_words,
     block_sizes,
+    in_python,
     not_compiled,
     place_of,
     source_line,
@@ -123,3 +124,13 @@ def test_a_function_is_found_where_it_stands(rows):
     text = "def here():\n" + "\n".join(f"    {row.strip() or 'x'}" for row in rows)
     found = place_of(text, 2, {"a.py": "\n".join(rows), "b.py": "\n".join(rows) + "\n" + text})
     assert found == ("b.py", len(rows) + 2)
+
+
+def test_an_error_of_a_text_that_python_made_is_placed_where_the_text_is_stated(tmp_path: Path):
+    text = "\n__global__ void f() {\n    int x = blockIdy.x;\n}\n"
+    (tmp_path / "kernel.py").write_text(f'import torch\n\nSOURCE = r"""{text}"""\n')
+    words = 'inline_0.cu(3): error: "blockIdy" is undefined\ninline_0.cu(99): fatal error'
+    told = in_python(words, "inline_0.cu", text, tmp_path)
+    assert told == words.replace("inline_0.cu(3)", "kernel.py(5)")
+    (tmp_path / "other.py").write_text(text)
+    assert in_python(words, "inline_0.cu", text, tmp_path) == words
