@@ -248,10 +248,12 @@ async def test_progress_rises_and_says_what_is_done(connect: Any) -> None:
 
 
 async def test_cancelling_a_call_stops_its_work(connect: Any, harness: ScriptedHarness) -> None:
-    harness.hold, harness.cancelled = anyio.Event(), anyio.Event()
+    harness.hold, harness.begun, harness.cancelled = anyio.Event(), anyio.Event(), anyio.Event()
     async with connect() as client:
-        with anyio.move_on_after(0.2):
-            await client.call_tool("evaluate_kernel", {"solution": solution()})
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "evaluate_kernel", {"solution": solution()})
+            await harness.begun.wait()
+            group.cancel_scope.cancel()
         with anyio.fail_after(30):
             await harness.cancelled.wait()
         harness.hold = None
