@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp.server.mcpserver.tools import Tool
 
 from kernel_harness.server.app import build_app
 from kernel_harness.tools.settings import Settings
@@ -39,6 +41,22 @@ def schemas_checked_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Draft202012Validator, "check_schema", checked)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tools_made_once() -> Iterator[None]:
+    """A server makes a tool's models when it is first called; here one serves all servers."""
+    make, made = Tool.from_function, dict[tuple[Any, str | None], Tool]()
+
+    def from_function(fn: Callable[..., Any], name: str | None = None, **more: Any) -> Tool:
+        key = inspect.unwrap(fn), name
+        if key not in made:
+            made[key] = make(fn, name=name, **more)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tool, "from_function", from_function)
         yield
 
 
