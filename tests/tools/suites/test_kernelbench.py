@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.evaluation import Evaluation
 from kernel_harness.tools.suites import kernelbench
@@ -120,6 +121,64 @@ def test_the_published_criterion_decides_alone_where_that_is_asked_for(
     import_kernelbench(tmp_path / "checkout", tmp_path / "out", published_only=True)
     (operator,) = Dataset.load(tmp_path / "out").operators.values()
     assert operator.policy.criterion is Criterion.PUBLISHED
+
+
+HALF = """
+class Model(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(width, width, dtype=torch.bfloat16)
+        self.norm = nn.BatchNorm1d(width, dtype=torch.bfloat16)
+
+    def forward(self, x):
+        return torch.relu(nn.functional.gelu(self.norm(self.linear(x))) + x)
+
+
+def get_inputs():
+    return [torch.randn(256, 64, dtype=torch.bfloat16)]
+
+
+def get_init_inputs():
+    return [64]
+"""
+
+
+def expected_in_half(
+    folder: Path, *, published_only: bool
+) -> tuple[OperatorAdapter, torch.Tensor, torch.Tensor]:
+    """A task in bfloat16, its exact output, and the one that its model gives."""
+    place = folder / "checkout/level2"
+    place.mkdir(parents=True)
+    (place / "1_Half.py").write_text("import torch\nimport torch.nn as nn\n\n" + HALF)
+    done = import_kernelbench(
+        folder / "checkout", folder / "operators", published_only=published_only
+    )
+    (operator,) = Dataset.load(done.folder).operators.values()
+    adapter = adapter_of(operator)
+    case = adapter.case(operator.workloads[0])
+    inputs = adapter.make_inputs(case, 7, adapter.families[0], CPU)
+    exact, usual = adapter.expected_outputs(case, inputs)
+    return adapter, exact["out0"], usual["out0"]
+
+
+def test_half_precision_is_held_to_exact_values_and_may_be_as_wrong_as_the_task_is(
+    probed: None, tmp_path: Path
+) -> None:
+    adapter, exact, usual = expected_in_half(tmp_path, published_only=False)
+    assert (exact.dtype, usual.dtype) == (torch.float32, torch.bfloat16)
+    limits, fused = adapter.limits("out0"), exact.bfloat16()
+    # By KernelBench's bound alone what is computed exactly and rounded once would be wrong.
+    apart = (fused.float() - usual.float()).abs()
+    assert bool((apart > limits.allowed(usual.float().abs())).any())
+    for got, fits in ((fused, True), (usual, True), (fused * 1.05, False)):
+        assert (check_output("out0", got, exact, usual, limits)[1] is None) is fits
+
+
+def test_the_published_criterion_alone_compares_with_the_task_as_it_rounds(
+    probed: None, tmp_path: Path
+) -> None:
+    _, expected, usual = expected_in_half(tmp_path, published_only=True)
+    assert expected.dtype == torch.bfloat16 and torch.equal(expected, usual)
 
 
 def test_an_operator_says_where_it_is_from(imported: Imported, dataset: Dataset) -> None:

@@ -16,26 +16,30 @@ from .task_values import HELPERS
 SEED = 42
 REFERENCE_TAIL = """
 
-# Added by the import: Model as KernelBench builds it, once for each device, in train mode.
+# Added by the import: Model as KernelBench builds it, once for each device, in train mode. Where
+# the task's inputs are in half precision and the judge gives them in float32, it is computed there.
 import copy as _kh_copy
 
 import torch as _kh_torch
 
 _kh_built = {}
+_KH_HALVES = @HALVES@
 
 
-def _kh_model(device):
-    if device not in _kh_built:
+def _kh_model(device, wide):
+    if (device, wide) not in _kh_built:
         with _kh_torch.random.fork_rng(devices=[]):
             _kh_torch.manual_seed(@SEED@)
             init = get_init_inputs()
             _kh_torch.manual_seed(@SEED@)
-            _kh_built[device] = Model(*init).to(device)
-    return _kh_built[device]
+            model = Model(*init).to(device)
+        _kh_built[device, wide] = model.float() if wide else model
+    return _kh_built[device, wide]
 
 
 def run(*inputs):
     device = next((v.device for v in inputs if isinstance(v, _kh_torch.Tensor)), "cpu")
+    wide = any(inputs[i].dtype == _kh_torch.float32 for i in _KH_HALVES)
     return @CALLED@
 """
 HERE_TAIL = """
@@ -54,7 +58,7 @@ def run(*inputs):
     with KhHere(device):
         return _kh_on_a_gpu(*inputs)
 """
-MODEL = "_kh_model(str(device))"
+MODEL = "_kh_model(str(device), wide)"
 COPIED = f"_kh_copy.deepcopy({MODEL})"
 """For a model that keeps state: every call begins with what it was built with."""
 VALUES = '''
@@ -215,10 +219,21 @@ class CallForm:
         return f"kh_copied({code})" if self.aliases and copied else code
 
 
-def reference_text(task: str, form: CallForm, *, keeps_state: bool) -> str:
-    """A task's file with the function `run`, which computes what its Model does."""
+def reference_text(
+    task: str, form: CallForm, *, keeps_state: bool, halves: Sequence[int] = ()
+) -> str:
+    """A task's file with the function `run`, which computes what its Model does.
+
+    Args:
+        halves: positions of inputs in half precision; `run` takes them in float32, too.
+    """
     called = f"{COPIED if keeps_state else MODEL}(*{form.given})"
-    tail = filled(REFERENCE_TAIL, CALLED=form.outputs(called, copied=False), SEED=str(SEED))
+    tail = filled(
+        REFERENCE_TAIL,
+        CALLED=form.outputs(called, copied=False),
+        SEED=str(SEED),
+        HALVES=repr(tuple(halves)),
+    )
     tail += form.helpers if form.arguments is not None or form.nested else ""
     tail += filled(HERE_TAIL, HERE=HERE) if names_a_gpu(task) else ""
     return task.rstrip() + "\n" + tail
