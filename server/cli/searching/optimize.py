@@ -80,10 +80,18 @@ def _optimize(harness: Harness, arguments: argparse.Namespace) -> Any:
             *search_lines(search.state, time.time()),
             f"Page: {folder.page}",
             f"Draft of its lessons, for you to check: {draft}",
-            f"Go on: kernel-harness optimize {definition} --resume with a higher limit (--rounds, "
-            "--hours, --gpu-seconds, --cost): what was used counts.",
+            _how_to_go_on(definition, search),
         ]
     )
+
+
+def _how_to_go_on(definition: str, search: UnattendedSearch) -> str:
+    """How a search that ended is gone on with: one that was stopped may go on as it is."""
+    said = f"Go on: kernel-harness optimize {definition} --resume"
+    if not search.state.reason_to_stop(time.time()):
+        return f"{said}: what was used counts."
+    limits = "(--rounds, --hours, --gpu-seconds, --cost)"
+    return f"{said} with a higher limit {limits}: what was used counts."
 
 
 def _ledger(harness: Harness, name: str | None, definition: str = "") -> SearchLedger:

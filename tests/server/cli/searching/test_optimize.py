@@ -66,6 +66,13 @@ def test_a_dry_run_shows_the_first_prompt_and_writes_nothing(folders: Path, caps
     assert not (folders / "data" / "searches").exists()
 
 
+def test_who_stopped_a_search_is_told_that_it_goes_on_as_it_is():
+    for reason, words in (("", "--resume: what"), ("the limit of 1 round", "with a higher limit")):
+        state = SimpleNamespace(reason_to_stop=lambda now, reason=reason: reason)
+        said = optimize._how_to_go_on("rmsnorm", cast("Any", SimpleNamespace(state=state)))
+        assert words in said
+
+
 def test_a_signal_stops_a_search_and_does_not_cut_it_off(monkeypatch: pytest.MonkeyPatch):
     class Search:
         parts = SimpleNamespace(stop=None)
