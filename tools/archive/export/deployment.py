@@ -61,10 +61,12 @@ def deploy(
         out: a folder that does not exist yet, or is empty.
 
     Raises:
-        RequestError: when nothing is promoted there, the folder is in use, or sources do not
-            compile.
+        RequestError: when nothing is promoted there, the folder is in use, sources do not
+            compile, or calls write to inputs.
     """
     operators = [dataset.operator(name) for name in definitions]
+    for operator in operators:
+        _require_inputs_left(operator)
     found = [(o, _promotion(archive, o, device)) for o in operators]
     new_folder(out)
     files: dict[str, bytes] = {}
@@ -80,6 +82,20 @@ def deploy(
         (out / path).write_bytes(content)
     (out / INDEX_NAME).write_text(index.text(), encoding="utf-8")
     return DeployedFolder(out, index)
+
+
+def _require_inputs_left(operator: Operator) -> None:
+    """Refuses an operator in whose calls inputs may change.
+
+    Of a call its outputs are judged. What it leaves in an input would stand in the program's own
+    tensor, and a compiler, which is told that none changes, would order calls as if it were so.
+    """
+    if changed := operator.policy.mutable_inputs:
+        raise RequestError(
+            f"{operator.name} may write to its input {', '.join(changed)}, and what calls leave "
+            "there is not judged: a program would go on with it",
+            remedy="Define the operator with that as an output, and promote a kernel of it.",
+        )
 
 
 def _promotion(archive: Archive, operator: Operator, device: str) -> PromotionEvent:

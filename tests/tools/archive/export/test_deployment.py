@@ -126,6 +126,16 @@ def test_another_version_of_the_definition_is_refused(promotions, operators, tmp
         deploy(promotions.archive, changed, ["scale"], "H200", tmp_path / "out")
 
 
+def test_an_operator_whose_calls_change_an_input_is_refused(promotions, operators, tmp_path):
+    promotions.promote(SOURCE)
+    operator = operators.operator("scale")
+    (operator.folder / "policy.toml").write_text('mutable_inputs = ["x"]\n', "utf-8")
+    changed = type(operators).load(operator.folder.parent)
+    with pytest.raises(RequestError, match="may write to its input x"):
+        deploy(promotions.archive, changed, ["scale"], "H200", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_in_use_is_refused(promotions, operators, tmp_path):
     promotions.promote(SOURCE)
     (tmp_path / "kept").mkdir()
