@@ -250,7 +250,7 @@ def timed_calls(target: PlacedTarget, steps: int, turns: int) -> list[TimedCall]
             continue  # made while warming up alone, or raising exceptions
         both = (target.applied.original, target.applied.function)
         ways = [lambda f=f, c=call: f(*c.args, **c.kwargs) for f in both]
-        expected, got = (list(tensors_in(way())) for way in ways)
+        expected, got = (_left_by(function, call) for function in both)
         drift = drift_of(expected, got)
         counts = [_calls_in_a_batch(way) for way in ways]
         rounds: list[list[Span]] = [[], []]
@@ -267,6 +267,19 @@ def timed_calls(target: PlacedTarget, steps: int, turns: int) -> list[TimedCall]
             )
         )
     return found
+
+
+KEPT = (torch.nn.Module, torch.nn.Parameter)
+"""Are a model's own, and not copied."""
+
+
+def _left_by(function: Callable[..., Any], call: NotedCall) -> list[torch.Tensor]:
+    """What a call returns, and what it leaves in its arguments: a program goes on with both."""
+    args = tuple(_copied(value) for value in call.args)
+    kwargs = {name: _copied(value) for name, value in call.kwargs.items()}
+    returned = function(*args, **kwargs)
+    given = [v for v in (*args, *kwargs.values()) if not isinstance(v, KEPT)]
+    return [*tensors_in(returned), *tensors_in(given)]
 
 
 def _calls_in_a_batch(act: Callable[[], Any]) -> int:

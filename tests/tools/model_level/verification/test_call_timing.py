@@ -128,6 +128,23 @@ def test_threads_are_timed_each(program, placed):
     assert call.count == 8
 
 
+def test_what_a_call_leaves_in_its_arguments_is_compared(program, write_folder):  # noqa: F811
+    def scaled(x: Any, w: Any, alpha: float = 1.0) -> Any:
+        return x.mul_(w * alpha + 1).clone()
+
+    program.scaled = scaled
+    steps = PlacedSteps(0)
+    right_outputs = "def run(x, w, alpha, y):\n    y.copy_(x * (w * alpha + 1))\n"
+    target = KernelTarget("placed_program.scaled")
+    one = PlacedTarget(target.target, put(target, write_folder(right_outputs)), steps)
+    try:
+        step(steps, lambda: program.block(x_of()))
+    finally:
+        one.remove()
+    (timed,) = timed_calls(one, 1, 0)
+    assert timed.drift.relative == pytest.approx(0.5)
+
+
 def test_arguments_are_kept_as_the_first_call_had_them(program, placed):
     one, steps = placed
     x = x_of()
