@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ..errors import HarnessError
 from ..text import counted
@@ -31,6 +33,10 @@ def main(arguments: list[str]) -> int:
     sys.argv = program[1:] if by_module else program
     sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
     status = 0
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # As services are ended: what was recorded until then is written. A program that has a way
+        # of its own to end puts it in this one's place.
+        signal.signal(signal.SIGTERM, _ended)
     try:
         with trace(out, targets.split(",") if targets else None, share=float(share)) as written:
             try:
@@ -61,6 +67,10 @@ def main(arguments: list[str]) -> int:
             "imports.\n"
         )
     return status
+
+
+def _ended(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _why(said: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from .adapters.table import adapter_of
 from .drafting.dataset_files import WrittenDefinition, write_dataset
 from .recording.call_groups import ByteLimit
 from .recording.program_parts import ProgramParts
-from .recording.targets import place_of, put_remembering
+from .recording.targets import places_of, put_remembering
 from .recording.traced_function import TracedFunction
 
 MOST_BYTES = 256 << 20
@@ -63,7 +63,7 @@ def trace(
             f"{share} is no share of calls", remedy="Give a number above 0 and at most 1."
         )
     space = ByteLimit(most_bytes)
-    places = [place_of(target) for target in targets or ()]
+    places = places_of(targets or ())
     recorders: list[TracedFunction] = []
     written: list[WrittenDefinition] = []
     with contextlib.ExitStack() as stack:
@@ -78,6 +78,7 @@ def trace(
                 names=place.names(),
             )
             recorders.append(recorder)
+            stack.callback(recorder.stop)
             stack.callback(place.put(recorder))
             put_remembering(place, recorder, stack)
         parts = ProgramParts(space, share, stack) if targets is None else None

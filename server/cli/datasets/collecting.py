@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ....tools.errors import RequestError
 from ..commands import SettingsOf, SettingsOptions
 
 RUNNER = "kernel_harness.tools.collecting.run_program"
+NOTHING_RUN, SIGNALLED = 2, 128
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
@@ -52,8 +54,16 @@ def _collect(arguments: argparse.Namespace) -> int:
     command = [python, "-P", "-m", RUNNER, str(arguments.out), str(arguments.share)]
     command.append(",".join(arguments.target))
     try:
-        return subprocess.run([*command, *program], check=False).returncode
+        status = subprocess.run([*command, *program], check=False).returncode
     except OSError as error:
         raise RequestError(
             f"{python} cannot be started: {error.strerror}", remedy="Name an installed Python."
         ) from error
+    if status < 0:
+        status = SIGNALLED - status  # as a shell says it
+    if status not in (0, NOTHING_RUN) and not arguments.out.exists():
+        sys.stderr.write(
+            f"Nothing was written: the program ended with {status}, by os._exit or a signal that "
+            "leaves no time for it. End it by sys.exit, SIGINT or SIGTERM.\n"
+        )
+    return status

@@ -157,6 +157,7 @@ def test_exceptions_pass_and_what_no_workload_has_is_counted(layers, tmp_path):
         assert layers.odd(torch.zeros(2), {1}).shape == (2,)
     assert not written
     counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    assert counts["traced_layers.faulty"]["not_recorded"] == {"it raised an exception": 1}
     assert counts["traced_layers.odd"]["not_recorded"] == {"sizes is a set": 1}
 
 
@@ -209,6 +210,34 @@ def test_a_program_is_run_as_it_is(layers, tmp_path):
     assert ran.returncode == 5, ran.stderr
     assert ran.stdout == "__main__ ['--deep']\n"
     assert "traced_layers_gather: 1 workload of 1 call." in ran.stderr
+
+
+ENDS = {
+    "os.kill(os.getpid(), signal.SIGTERM)": (143, True),
+    "os.kill(os.getpid(), signal.SIGINT)": (130, True),
+    "raise ValueError('boom')": (1, True),
+    "os._exit(4)": (4, False),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_however_a_program_ends_what_was_recorded_is_written(layers, tmp_path, end):
+    status, written = ENDS[end]
+    (tmp_path / "program.py").write_text(
+        "import os, signal, torch, traced_layers\n"
+        # A shell has its background jobs ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "traced_layers.gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))\n"
+        f"{end}\n",
+        "utf-8",
+    )
+    asked = ["collect", "--out", str(tmp_path / "out"), "--target", "traced_layers.gather", "--"]
+    asked += [sys.executable, str(tmp_path / "program.py")]
+    command = [sys.executable, "-m", "kernel_harness.server", *asked]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == status
+    assert (tmp_path / "out" / "collected.json").exists() == written
+    assert ("Nothing was written: the program ended with 4" in ran.stderr) != written
 
 
 def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path, warm_python):

@@ -109,6 +109,8 @@ def _drafts(recorder: TracedFunction) -> list[DefinitionDraft]:
     """A draft for each structure of calls, the most frequent first."""
     found: dict[Any, list[CallGroup]] = {}
     for group in list(recorder.groups.values()):
+        if not group.count:
+            continue  # of calls that all raised an exception
         structure = structure_of(group)
         if structure is None:
             reason = "outputs or types that no definition has"

@@ -18,6 +18,7 @@ import torch
 
 from ..recording.module_state import read_with_methods
 from ..recording.traced_function import POSITION, TracedFunction
+from ..recording.wrapper_code import recorded_by
 from .definition_draft import DefinitionDraft
 
 _PLAIN = (int, float, str, bool, type(None))
@@ -34,7 +35,7 @@ def reference_of(recorder: TracedFunction, draft: DefinitionDraft) -> tuple[str,
         recorder: of the function, whose parameters are the draft's inputs and constants.
         draft: of its calls.
     """
-    name, function, constants = recorder.name, recorder.original, draft.constants
+    name, function, constants = recorder.name, recorded_by(recorder.original), draft.constants
     function = getattr(function, "__func__", function)
     function = inspect.unwrap(function) if recorder.unwraps else function
     parameters = list(draft.inputs)

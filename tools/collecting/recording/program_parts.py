@@ -25,7 +25,7 @@ import torch
 
 from ..adapters.table import adapter_of
 from .call_groups import ByteLimit
-from .targets import TargetPlace, place_of, put_remembering
+from .targets import TargetPlace, is_lazy, place_of, put_remembering
 from .traced_function import TracedFunction
 
 LEAST_SHARE = 0.01
@@ -98,7 +98,8 @@ class ProgramParts:
 
     def _functions_of(self, module: ModuleType) -> None:
         for name, value in list(vars(module).items()):
-            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            own = isinstance(value, FunctionType) and value.__module__ == module.__name__
+            if own and not is_lazy(value):
                 self._record(TargetPlace(f"{module.__name__}.{name}", module, name))
 
     def _module(self, module: torch.nn.Module) -> None:
@@ -124,6 +125,7 @@ class ProgramParts:
         code = getattr(inspect.unwrap(original), "__code__", None)
         if code is not None:
             self._codes[code] = recorder
+        self._stack.callback(recorder.stop)
         self._stack.callback(place.put(recorder))
         put_remembering(place, recorder, self._stack)
         return recorder

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -114,15 +114,32 @@ def place_of(target: str | torch.nn.Module) -> TargetPlace:
         name = f"{kind.__module__}.{kind.__qualname__}.forward"
         return TargetPlace(name, target, "forward", target)
     owner, attribute = _target_owner(target)
+    if owner is sys.modules["__main__"] and not hasattr(owner, attribute):
+        raise RequestError(
+            f"{target!r} is of the file that is started, and not there before it is",
+            remedy="Move the function into a module that the file imports, and name it there.",
+        )
     found = getattr(owner, attribute, None)
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
         return TargetPlace(f"{target}.forward", found, "forward")
     static = inspect.getattr_static(owner, attribute, None)
     if isinstance(static, staticmethod | classmethod) or inspect.isclass(found):
         found = None
+    if is_lazy(found):
+        raise RequestError(
+            f"{target!r} cannot be recorded: it is a coroutine or a generator, whose call computes "
+            "nothing yet",
+            remedy="Name the functions that it calls.",
+        )
     if not callable(found) and not _is_kernel(found):
         raise RequestError(f"{target!r} names no function", remedy=REMEDY)
     return TargetPlace(target, owner, attribute)
+
+
+def places_of(targets: Sequence[str | torch.nn.Module]) -> list[TargetPlace]:
+    """Finds targets, each once: what is named twice would be written twice, too."""
+    found = {(id(place.owner), place.attribute): place for place in map(place_of, targets)}
+    return list(found.values())
 
 
 def put_remembering(
@@ -132,6 +149,16 @@ def put_remembering(
     for method in recorder.adapter.remembers if recorder.adapter else ():
         wrapper = recorder.remembered.wrapper(method, getattr(place.owner, method))
         stack.callback(replace_attribute(place.owner, method, wrapper))
+
+
+def is_lazy(function: Any) -> bool:
+    """Whether a call of a function computes nothing yet, and whoever calls it asks for that."""
+    kinds = (
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    )
+    return any(kind(inspect.unwrap(function)) for kind in kinds) if callable(function) else False
 
 
 def _target_owner(target: str) -> tuple[Any, str]:

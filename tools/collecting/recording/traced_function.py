@@ -11,6 +11,7 @@ import inspect
 import itertools
 import math
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -141,15 +142,25 @@ class TracedFunction:
             return original(*args, **kwargs)
         return self._chosen(original, args, kwargs)
 
+    def stop(self) -> None:
+        """Records nothing more, where something lies over what stands for the original."""
+        self._due[0], self._distance = sys.maxsize, None
+
     def _chosen(
         self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if self._distance is not None:
-            steps = math.log(1.0 - self._rng.random()) / self._distance
+        distance = self._distance
+        if distance is not None:
+            steps = math.log(1.0 - self._rng.random()) / distance
             self._due[0] += 1 + int(steps)
         entered = self._guarded(self._entered, args, kwargs)
         begin = time.perf_counter()
-        result = original(*args, **kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException:
+            if entered is not None:
+                self._skip("it raised an exception")
+            raise
         seconds = time.perf_counter() - begin
         if entered is not None:
             self._guarded(self._left, *entered, result, seconds)

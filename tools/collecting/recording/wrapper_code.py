@@ -16,6 +16,8 @@ from torch.compiler import is_dynamo_compiling
 
 OWN = "harness_"
 """Begins the names that the code has besides those of parameters."""
+RECORDED = "harness_recorded"
+"""Attribute of what stands for a function: that function."""
 _CODE = """\
 def recorded({signature}):
     if harness_compiling() or harness_count() < harness_due[0]:
@@ -44,7 +46,7 @@ def wrapper_of(
     """
     parameters = None if as_given else _parameters(original)
     if parameters is None:
-        return _packing(original, count, due, choose)
+        return _marked(_packing(original, count, due, choose), original)
     scope: dict[str, Any] = {
         "harness_compiling": is_dynamo_compiling,
         "harness_count": count,
@@ -54,7 +56,21 @@ def wrapper_of(
         "harness_defaults": {name: one.default for name, one in parameters.items()},
     }
     exec(compile(_written(parameters), "<recorded call>", "exec"), scope)
-    return functools.wraps(original)(scope["recorded"])
+    return _marked(scope["recorded"], original)
+
+
+def recorded_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function is that recorders lie over, one or several; other decorators stay."""
+    while (below := getattr(function, RECORDED, None)) is not None:
+        function = below
+    return function
+
+
+def _marked(stands: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives what stands for a function its name, and says that it does."""
+    functools.update_wrapper(stands, original)
+    setattr(stands, RECORDED, original)
+    return stands
 
 
 def _packing(
@@ -63,7 +79,6 @@ def _packing(
     """The same for whatever parameters the function has."""
     compiling = is_dynamo_compiling
 
-    @functools.wraps(original)
     def recorded(*args: Any, **kwargs: Any) -> Any:
         if compiling() or count() < due[0]:
             # A call without words is the cheaper one, and the usual.

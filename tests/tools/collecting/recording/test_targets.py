@@ -23,6 +23,48 @@ def test_a_function_is_recorded_where_it_was_imported_before(layers, tmp_path, m
     assert program.gather is original and written[0].calls == 1
 
 
+def test_a_target_that_is_named_twice_is_recorded_once(layers, tmp_path):
+    with trace(tmp_path / "out", ["traced_layers.gather", "traced_layers.gather"]) as written:
+        layers.gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))
+    assert [(done.name, done.calls) for done in written] == [("traced_layers_gather", 1)]
+
+
+def test_a_function_of_the_started_file_is_said_not_to_be_there_yet(tmp_path):
+    with pytest.raises(RequestError, match="not there before it is"):
+        with trace(tmp_path / "out", ["__main__.no_such_function"]):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["awaited", "drawn"])
+def test_what_computes_nothing_when_it_is_called_is_refused(layers, tmp_path, kind):
+    async def awaited(x):
+        return x
+
+    def drawn(x):
+        yield x
+
+    setattr(layers, kind, {"awaited": awaited, "drawn": drawn}[kind])
+    with pytest.raises(RequestError, match="a coroutine or a generator"):
+        with trace(tmp_path / "out", [f"traced_layers.{kind}"]):
+            pass
+
+
+def test_traces_within_one_another_know_the_function_and_end_alone(layers, tmp_path):
+    original, given = layers.gather, (torch.ones(4, 2), torch.tensor([1, 2]))
+    outer = trace(tmp_path / "outer", ["traced_layers.gather"])
+    inner = trace(tmp_path / "inner", ["traced_layers.gather"])
+    around, within = outer.__enter__(), inner.__enter__()
+    layers.gather(*given)
+    outer.__exit__(None, None, None)  # the other way round than they were entered
+    layers.gather(*given)
+    inner.__exit__(None, None, None)
+    for done, calls, folder in ((around, 1, "outer"), (within, 2, "inner")):
+        assert [(one.calls, one.unfinished) for one in done] == [(calls, None)]
+        run = run_of(definition_in(tmp_path / folder))
+        assert torch.equal(run(*given, 2.0), original(*given))
+    assert torch.equal(layers.gather(*given), original(*given))
+
+
 @torch.no_grad()
 def test_a_modules_forward_has_its_parameters_and_attributes(layers, tmp_path):
     norm, x = layers.Norm(), torch.randn(3, 8)
