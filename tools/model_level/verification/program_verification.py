@@ -49,10 +49,16 @@ def verify_program(
     """
     if not targets:
         raise RequestError("No kernel is named", remedy="Name what its calls are to go to.")
+    for one in targets:
+        if one.target.startswith("__main__."):
+            raise RequestError(
+                f"{one.target!r} is of the file that is started, and not there before it is",
+                remedy="Move the function into a module that the file imports, and name it there.",
+            )
     request = VerifyRequest(
         tuple(words[1:]),
         str(Path(kernels).absolute()),
-        tuple(targets),
+        tuple(one for n, one in enumerate(targets) if one not in targets[:n]),
         step,
         warmup,
         steps,

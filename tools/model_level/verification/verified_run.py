@@ -71,11 +71,20 @@ def _said(what: str) -> Iterator[None]:
 
 
 def _forked(act: Callable[..., int], *arguments: Any) -> int:
-    """Calls a function in a process forked from this one; returns its exit status."""
+    """Calls a function in a process forked from this one; returns its exit status.
+
+    The last argument is a path: what the function says is in files that begin with it.
+    """
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_exiting, args=(act, *arguments))
     process.start()
     process.join()
+    if process.exitcode == 0 and not arguments[-1].with_suffix(".json").exists():
+        sys.stderr.write(
+            "The program ended its process by os._exit, before what was seen of it was written. "
+            "Have it return, or end by sys.exit.\n"
+        )
+        return FAILED
     return abs(process.exitcode or 0)
 
 

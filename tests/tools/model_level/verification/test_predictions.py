@@ -23,7 +23,7 @@ def call(original_us: float, kernel_us: float, turns: int = 5, *, slower=1.0) ->
     """Two calls a step that take this long in their places, and half of that repeated."""
     alone = [tuple((us / 2, us / 2) for _ in range(15)) for us in (original_us, kernel_us)]
     placed = [
-        tuple((us * slower * (1 + n % 3 / 1000),) * 2 for n in range(turns))
+        tuple((at := us * slower * (1 + n % 3 / 1000), at) for n in range(turns))
         for us in (original_us, kernel_us)
     ]
     return TimedCall("float32[4]", 2.0, alone[0], alone[1], NO_DRIFT, placed[0], placed[1])

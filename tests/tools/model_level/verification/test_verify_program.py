@@ -68,7 +68,8 @@ def verified(
     kernels = known["write_kernels"](kernel, folder, "cpu", "float32", wrong=wrong)
     words = [python, str(MODELS / "bench.py"), network, "--steps", "5"]
     target = replace(kernel.target, **changes)
-    return verify_program(words, kernels, [target], pairs=2, steps=3)
+    # A target that is named twice is one.
+    return verify_program(words, kernels, [target, target], pairs=2, steps=3)
 
 
 @pytest.mark.process
@@ -103,6 +104,19 @@ def test_what_cannot_be_verified_is_said(known, tmp_path, warm_python):
         verified(known, tmp_path / "kernels", "decoder", warm_python, inputs=inputs)
     with pytest.raises(RequestError, match="No kernel"):
         verify_program(["python", "bench.py"], tmp_path, [])
+
+
+@pytest.mark.process
+def test_a_program_that_leaves_by_itself_is_said_to(known, tmp_path, warm_python, capfd):
+    kernel = known["known_kernel"]("decoder", True)
+    kernels = known["write_kernels"](kernel, tmp_path / "kernels", "cpu", "float32")
+    (tmp_path / "leaves.py").write_text("import os\nos._exit(0)\n", "utf-8")
+    words = [warm_python, str(tmp_path / "leaves.py")]
+    with pytest.raises(RequestError, match="came to nothing"):
+        verify_program(words, kernels, [KernelTarget("math.sqrt")], pairs=1)
+    assert "ended its process by os._exit" in capfd.readouterr().err
+    with pytest.raises(RequestError, match="not there before it is"):
+        verify_program(words, kernels, [KernelTarget("__main__.f")])
 
 
 def test_targets_are_named_and_kept_in_an_operator_s_folder(tmp_path):
