@@ -97,6 +97,15 @@ def test_each_file_that_is_no_python_is_told_with_its_line(judge, folder):
     assert [one for one in said if "peers/one" in one] and [o for o in said if "peers/two" in o]
 
 
+def test_each_file_that_cannot_be_imported_is_told(judge, folder):
+    for name in ("cost.py", "oracle.py", "compare.py"):
+        (folder / name).write_text("import nowhere\n\n\ndef f():\n    pass\n")
+    said = problems(judge, folder.parent)
+    for name in ("cost.py", "oracle.py", "compare.py"):
+        found = [one for one in said if "nowhere" in one and f"{folder}/{name}" in one]
+        assert len(found) == 1, (name, said)
+
+
 def test_a_definition_that_cannot_be_read_hides_no_other_fault(judge, folder):
     definition = json.loads((folder / "definition.json").read_text())
     del definition["op_type"]

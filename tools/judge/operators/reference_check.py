@@ -9,17 +9,20 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
 from ...errors import DatasetError, HarnessError
 from ...messages.judge import CheckOperator
 from ...schema.flashinfer_trace import Definition, Workload
+from .folder_code import loaded
 from .generic_operator import Value
 from .input_sets import fresh_seed
 from .operator_adapter import Case, OperatorAdapter
 from .sampled_draws import SampledDraws
 
+FILES = ("inputs.py", "oracle.py", "compare.py", "cost.py")
 MOST_CALLS = 4
 PATIENCE_S = 0.5
 """Calls on the same inputs go on for this long, but at least two are made: small outputs of a
@@ -60,6 +63,9 @@ def check_reference(
 
 def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
     """What makes an operator unfit to judge candidates by, in sentences; empty when it is fit."""
+    folder, _ = message.places
+    if unloaded := [fault for file in FILES if (fault := _load_fault(folder, file))]:
+        return unloaded  # an adapter needs all of them, and would name the first
     try:
         operator = OperatorAdapter(
             Definition.model_validate(message.definition),
@@ -79,6 +85,15 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
         "would pass for it"
         for name in constant
     ]
+
+
+def _load_fault(folder: Path | None, file: str) -> str | None:
+    """Why a file of an operator's folder cannot be imported; None where it can, or is not there."""
+    try:
+        loaded(folder, file, math.inf)
+    except DatasetError as error:
+        return str(error)[:1_000]
+    return None
 
 
 def own_code_problems(
