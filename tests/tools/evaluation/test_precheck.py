@@ -60,7 +60,7 @@ def test_what_cannot_work_is_named_at_once(operator, source, status, kind):
 def test_functions_that_are_there_are_named_where_the_entry_point_is_not(operator):
     found = fault(operator.definition, "def launch(x, y): pass")
     assert found is not None
-    assert found[1].message == "kernel.py defines no 'run', but launch."
+    assert found[1].message == "main.py defines no 'run', but launch."
 
 
 def test_value_returning_style_takes_the_inputs_alone(operator):
