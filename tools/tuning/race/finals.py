@@ -66,18 +66,23 @@ async def order_finalists(course: Course, measure: MeasurePair) -> dict[str, lis
     """
     found: dict[str, list[Lead]] = {regime: [] for regime in course.finalists}
     waiting = {regime: list(names[1:]) for regime, names in course.finalists.items()}
-    while any(waiting.values()):
+    while True:
         meetings: dict[tuple[str, str], list[str]] = {}
-        for regime, challengers in waiting.items():
-            waiting[regime] = left = [name for name in challengers if name not in course.out]
+        for regime in waiting:
+            # Who failed in any regime is out in all, and whom it met there has met no one else.
+            names = [name for name in course.finalists[regime] if name not in course.out]
+            course.finalists[regime] = names
+            waiting[regime] = left = [name for name in waiting[regime] if name in names[1:]]
             if left:
-                first = course.finalists[regime][0]
-                meetings.setdefault((first, left.pop(0)), []).append(regime)
+                meetings.setdefault((names[0], left.pop(0)), []).append(regime)
+        if not meetings:
+            break
         await few_at_once(
-            _meet(course, pair, regimes, measure, found) for pair, regimes in meetings.items()
+            _meet(course, pair, regimes, measure, found, waiting)
+            for pair, regimes in meetings.items()
         )
     return {
-        regime: [lead for lead in leads if lead.first == course.finalists[regime][0]]
+        regime: [lead for lead in leads if [lead.first] == course.finalists[regime][:1]]
         for regime, leads in found.items()
     }
 
@@ -88,6 +93,7 @@ async def _meet(
     regimes: Sequence[str],
     measure: MeasurePair,
     found: dict[str, list[Lead]],
+    waiting: Mapping[str, list[str]],
 ) -> None:
     first, second = pair
     paired = await measure(first, second, regimes)
@@ -99,8 +105,10 @@ async def _meet(
     for regime in regimes:
         lead = paired.leads.get(regime)
         overtaken = lead is not None and lead.ratio < 1
-        if overtaken or first in course.out:
+        if overtaken:
             names = course.finalists[regime]
             course.finalists[regime] = [second, *(name for name in names if name != second)]
+        elif first in course.out:  # nothing says how the second does beside who is first then
+            waiting[regime].insert(0, second)
         if lead is not None:
             found[regime].append(lead.turned() if overtaken else lead)

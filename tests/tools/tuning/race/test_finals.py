@@ -163,3 +163,25 @@ def test_without_enough_calls_in_turn_the_times_of_the_runs_stand():
     field.untimed = {"b"}
     course, leads = field.raced()
     assert course.ranking("r") == ["a", "b"] and leads == {"r": []}
+
+
+def test_who_lost_to_one_that_fails_later_meets_the_next_before_that_one_leads():
+    """The third is the slowest here: to stand beside one that is out makes no one the fastest."""
+    course = Course(finalists={"r": ["a", "b", "c"], "s": ["a", "d"]})
+    course.times = {name: {} for name in "abcd"}
+    field = Field({"a": {"r": 1.0}, "b": {"r": 1.02}, "c": {"r": 1.06}, "d": {"s": 1.0}})
+
+    async def beside(first: str, second: str, regimes) -> Paired:
+        return Paired(failed=True) if second == "d" else await field.beside(first, second, regimes)
+
+    leads = asyncio.run(order_finalists(course, beside))
+    assert course.finalists == {"r": ["b", "c"], "s": ["d"]}
+    assert [meeting[:2] for meeting in field.met] == [("a", "b"), ("b", "c")]
+    assert [(lead.first, lead.second) for lead in leads["r"]] == [("b", "c")] and not leads["s"]
+
+
+def test_who_was_out_before_the_finals_meets_no_one():
+    course = Course(finalists={"r": ["a", "b"], "s": ["a"]}, times={"a": {}, "b": {}}, out={"a"})
+    field = Field({"a": {"r": 1.0}, "b": {"r": 1.02}})
+    assert asyncio.run(order_finalists(course, field.beside)) == {"r": [], "s": []}
+    assert not field.met and course.finalists == {"r": ["b"], "s": []}
