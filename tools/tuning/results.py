@@ -52,10 +52,12 @@ class VariantResult:
     judged: Evaluation | None = None
 
     def take(self, evaluation: Evaluation) -> None:
-        """Notes a record, and how far it shows that the variant came."""
+        """Notes a record, and how far it shows that the variant came: one failure is enough."""
         self.evaluations.insert(0, evaluation.evaluation_id)
         if evaluation.static is not None and evaluation.static.kernels:
             self.static = evaluation.static
+        if self.state is VariantState.FAILED:
+            return  # where two are under way at once, the one that it passes may end last
         failure = evaluation.failure
         if evaluation.status in UNFAILED:
             ran = evaluation.scope is not Scope.STATIC

@@ -1,0 +1,59 @@
+"""What a variant's records say of it, together."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_harness.tools.schema.evaluation import (
+    Evaluation,
+    Evidence,
+    Failure,
+    Scope,
+    Stage,
+    Status,
+)
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.tuning.results import VariantResult, VariantState
+from kernel_harness.tools.tuning.variants import Variant
+
+
+def record(identity: str, status: Status) -> Evaluation:
+    failed = status is not Status.PASSED
+    return Evaluation(
+        evaluation_id=identity,
+        definition="d",
+        solution_name="mine",
+        language="triton",
+        content_hash="c",
+        workload_digest="w",
+        scope=Scope.SMOKE,
+        status=status,
+        stage=Stage.DONE,
+        failure=Failure(stage=Stage.DONE, kind="k", message=identity, remedy="-")
+        if failed
+        else None,
+        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00"),
+    )
+
+
+@pytest.fixture
+def result() -> VariantResult:
+    return VariantResult(Variant("v", Solution.model_construct()))
+
+
+@pytest.mark.parametrize("later", [Status.PASSED, Status.NOT_JUDGED])
+def test_who_is_wrong_at_one_size_has_failed_whatever_ended_later(
+    result: VariantResult, later: Status
+):
+    """Two finals of one variant are under way at once: the one that it fails may end first."""
+    result.take(record("ev-1", Status.INCORRECT_NUMERICAL))
+    result.take(record("ev-2", later))
+    assert result.state is VariantState.FAILED
+    assert result.words == "INCORRECT_NUMERICAL: ev-1" and result.evaluations == ["ev-2", "ev-1"]
+
+
+def test_what_was_undecided_before_is_what_the_next_record_says(result: VariantResult):
+    result.take(record("ev-1", Status.NOT_JUDGED))
+    assert result.state is VariantState.UNDECIDED
+    result.take(record("ev-2", Status.PASSED))
+    assert result.state is VariantState.PASSED and not result.words
