@@ -145,9 +145,10 @@ def _clocks(runs: VerifiedRuns, step_us: float) -> _Clocks:
     host = [ns / 1e3 for run in runs.before for ns in run.host_ns]
     host_us = statistics.median(host) if host else 0.0
     levels: list[float] = []
-    for place, ns in runs.plain_ns:
+    steps = [ns for run in runs.before for ns in run.step_ns]
+    for place, ns in runs.plain_ns if steps else ():
         beside = [run.step_ns[place] for run in runs.before if place < len(run.step_ns)]
-        levels.append(ns / (statistics.median(beside) if beside else step_us * 1e3))
+        levels.append(ns / statistics.median(beside or steps))
     enough = len(levels) >= LEAST_TURNS
     bound = bool(host) and host_us > DEVICE_BOUND * step_us
     return _Clocks(host_us, bound, tuple(levels) if enough else ())

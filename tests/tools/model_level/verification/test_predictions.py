@@ -84,3 +84,21 @@ def test_a_step_is_not_shorter_than_what_the_host_needs():
 def test_without_calls_nothing_is_gained():
     assert predict(runs(), STEP_US).gain == 1.0
     assert predict(runs(turns=0), STEP_US).gain == 1.0
+
+
+def test_a_program_that_makes_fewer_steps_in_some_runs_is_predicted_by_what_there_is():
+    none = TimedRun((), (), 0)
+    without = replace(runs(call(400, 25)), before=(none,), after=(none,))
+    found = predict(without, 0.0)
+    assert found.turns == 0 and found.gain == 1.0
+    unpaired = predict(replace(runs(call(400, 25)), after=(none,)), 0.0)
+    assert unpaired.turns == 5 and unpaired.gain == 1.0
+    short = runs(call(400, 25))
+    two = TimedRun(short.before[0].step_ns[:2], short.before[0].host_ns[:2], 0)
+    assert predict(replace(short, before=(two,)), STEP_US).gain == pytest.approx(4.0, rel=0.01)
+
+
+def test_slower_kernels_are_predicted_to_slow_the_program():
+    found = predict(runs(call(100, 350)), STEP_US)
+    assert found.gain == pytest.approx(1 / 1.5, rel=0.01)
+    assert found.targets[0].saved_us.high < 0
