@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import keyword
 from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
 from typing import Any
@@ -19,10 +20,10 @@ OWN = "harness_"
 RECORDED = "harness_recorded"
 """Attribute of what stands for a function: that function."""
 _CODE = """\
-def recorded({signature}):
+{begin}def recorded({signature}):
     if harness_compiling() or harness_count() < harness_due[0]:
-        return harness_original({passed})
-    return harness_choose(harness_original, ({positions}), {{{words}}})
+        return {wait}harness_original({passed})
+    return {wait}harness_choose(harness_original, ({positions}), {{{words}}})
 """
 _KIND = inspect.Parameter
 Choose = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -55,7 +56,8 @@ def wrapper_of(
         "harness_choose": choose,
         "harness_defaults": {name: one.default for name, one in parameters.items()},
     }
-    exec(compile(_written(parameters), "<recorded call>", "exec"), scope)
+    written = _written(parameters, waits=inspect.iscoroutinefunction(original))
+    exec(compile(written, "<recorded call>", "exec"), scope)
     return _marked(scope["recorded"], original)
 
 
@@ -89,17 +91,31 @@ def _packing(
 
 
 def _parameters(original: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
-    """What a function of Python's takes, and not what one takes that it wraps; None for others."""
-    if not isinstance(original, FunctionType | MethodType):
+    """What a function of Python's takes, and not what it says or one takes that it wraps.
+
+    None for others, and where a call cannot be written of it.
+    """
+    function = original.__func__ if isinstance(original, MethodType) else original
+    if not isinstance(function, FunctionType) or hasattr(function, "__signature__"):
         return None
-    parameters = inspect.signature(original, follow_wrapped=False).parameters
-    if any(name.startswith(OWN) for name in parameters):
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    if any(default is _KIND.empty for default in defaults):  # it would read as none
+        return None
+    try:
+        parameters = inspect.signature(original, follow_wrapped=False).parameters
+    except ValueError:  # a method without a place for its object, or names that are none
+        return None
+    if any(name.startswith(OWN) or keyword.iskeyword(name) for name in parameters):
         return None
     return parameters
 
 
-def _written(parameters: Mapping[str, inspect.Parameter]) -> str:
-    """The code of a wrapper."""
+def _written(parameters: Mapping[str, inspect.Parameter], *, waits: bool) -> str:
+    """The code of a wrapper.
+
+    Args:
+        waits: whether it is of a coroutine function, and so one too: programs ask for that.
+    """
     signature: list[str] = []
     positions: list[str] = []
     words: list[str] = []
@@ -129,6 +145,8 @@ def _written(parameters: Mapping[str, inspect.Parameter]) -> str:
         signature.append("/")
     passed = [place.removesuffix(", ") for place in positions] + passed
     return _CODE.format(
+        begin="async " * waits,
+        wait="await " * waits,
         signature=", ".join(signature),
         passed=", ".join([*passed, *(word for word in words if word.startswith("**"))]),
         positions="".join(positions),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import itertools
 import math
+import types
 from typing import Any
 
 import pytest
+import torch
 
 from kernel_harness.tools.collecting.recording.wrapper_code import wrapper_of
 
@@ -63,6 +66,37 @@ def inner(x):
     return x
 
 
+def says_otherwise(*given, **others):
+    return given, others
+
+
+says_otherwise.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=3)]
+)
+
+
+def says_nonsense(x):
+    return x
+
+
+says_nonsense.__signature__ = "(x)"  # type: ignore[attr-defined]
+
+
+def looks_required(x=1, y=inspect.Parameter.empty):
+    return x, y
+
+
+def named(name: str) -> Any:
+    """A function whose one parameter has a name that no source could give it."""
+    code = says_nonsense.__code__.replace(co_varnames=(name,))
+    return types.FunctionType(code, {}, "named")
+
+
+def keyword_first() -> Any:
+    code = only_places.__code__.replace(co_varnames=("class", "b"))
+    return types.FunctionType(code, {}, "keyword_first", (2,))
+
+
 CALLS = [
     (places, (1, 2), {}),
     (places, (1, 2), {"c": 3}),
@@ -79,6 +113,14 @@ CALLS = [
     (math.hypot, (3.0, 4.0), {}),
     (int, ("11",), {"base": 2}),
     (functools.partial(words, b=1), (1,), {"c": 2}),
+    (says_otherwise, (1,), {"z": 2}),
+    (says_otherwise, (), {}),
+    (says_nonsense, (1,), {}),
+    (looks_required, (), {}),
+    (types.MethodType(type, 1), (), {}),
+    (types.MethodType(torch.Tensor.add, torch.tensor(1.0)), (1,), {}),
+    (named("x=print('run')"), (1,), {}),
+    (keyword_first(), (1,), {}),
 ]
 
 
@@ -116,3 +158,22 @@ def test_methods_are_bound_and_defaults_are_the_same_objects():
 
     one = Other()
     assert one.method(1) == (one, 1, MISSING)
+
+
+def test_a_method_without_a_place_for_its_object_gives_its_own_error():
+    stands = wrapper_of(types.MethodType(nothing, 1), itertools.count(1).__next__, [1], _called)
+    with pytest.raises(TypeError, match=r"nothing\(\) takes 0 positional arguments but 1"):
+        stands()
+
+
+def test_a_coroutine_function_stays_one():
+    async def waits(x, *, y=2):
+        return x, y
+
+    stands = wrapper_of(waits, itertools.count(1).__next__, [2], _called)
+    assert inspect.iscoroutinefunction(stands)
+    assert [asyncio.run(stands(1, y=3)) for _ in range(2)] == [(1, 3)] * 2
+
+
+def _called(original, args, kwargs):
+    return original(*args, **kwargs)
