@@ -27,6 +27,7 @@ from kernel_harness.server.cli.searching.words import search_lines
 from kernel_harness.tools.agents.records.events import RoundBegan, RoundEnded, SearchEvent
 from kernel_harness.tools.agents.records.ledger import search_named, searches
 from kernel_harness.tools.agents.records.state import SearchState, state_of
+from kernel_harness.tools.agents.searches.agent_step import roles_started
 from kernel_harness.tools.archive.git.repository import Repository
 from kernel_harness.tools.errors import RequestError
 
@@ -70,8 +71,11 @@ def in_the_midst(events: Sequence[SearchEvent], number: int | None) -> tuple[Sea
 
 def lines_at(state: SearchState, now: float) -> list[str]:
     """What the terminal showed at a moment."""
-    agent = state.began.agent
-    doing = {r.began.number: f"{agent} as {r.began.role}" for r in state.under_way}
+    agent, options = state.began.agent, state.began.options
+    doing = {
+        r.began.number: f"{agent} as {', then '.join(roles_started(options, r.began.role))}"
+        for r in state.under_way
+    }
     return search_lines(state, now, doing)
 
 

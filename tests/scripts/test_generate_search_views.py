@@ -40,6 +40,15 @@ def test_a_recorded_search_is_drawn_in_the_midst_of_a_round_and_as_its_page(
     assert views.main([str(tmp_path), "--round", "7", "--out", str(tmp_path)]) == 2
 
 
+def test_who_was_started_is_named_and_not_the_part_that_the_policy_asked_for(
+    views: ModuleType, tmp_path: Path
+):
+    written(tmp_path, "s20260101-000000-aaaaaa", "tuner", 2.0, role="plan")
+    assert views.main([str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    terminal = text_of(tmp_path / "out" / views.TERMINAL)
+    assert "round 1: tuner as single" in terminal and "as plan" not in terminal
+
+
 def test_the_end_of_a_transcript_is_drawn(views: ModuleType, tmp_path: Path):
     lines = ["s20260101-000000-aaaaaa  scale_n64", "Best: 2 us.", "Ended: 3 rounds were asked for."]
     file = tmp_path / "log"

@@ -22,12 +22,12 @@ from kernel_harness.tools.archive.git.repository import Repository
 from tests.server.scripted import DEFINITION
 
 
-def written(folder: Path, identity: str, agent: str, gain: float) -> None:
+def written(folder: Path, identity: str, agent: str, gain: float, role: str = "single") -> None:
     options = SearchOptions(definition=DEFINITION, agent=agent, rounds=1)
     events: list[SearchEvent] = [
         SearchBegan(at=1, search_id=identity, options=options, agent=agent, version="0"),
         StartJudged(at=2, start_us=10.0),
-        RoundBegan(at=3, number=1, role="single", why="", seed=1, session=identity),
+        RoundBegan(at=3, number=1, role=role, why="", seed=1, session=identity),
         RoundEnded(
             at=9,
             number=1,
