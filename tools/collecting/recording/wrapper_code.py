@@ -20,10 +20,10 @@ OWN = "harness_"
 RECORDED = "harness_recorded"
 """Attribute of what stands for a function: that function."""
 _CODE = """\
-{begin}def recorded({signature}):
+def recorded({signature}):
     if harness_compiling() or harness_count() < harness_due[0]:
-        return {wait}harness_original({passed})
-    return {wait}harness_choose(harness_original, ({positions}), {{{words}}})
+        return harness_original({passed})
+    return harness_choose(harness_original, ({positions}), {{{words}}})
 """
 _KIND = inspect.Parameter
 Choose = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -56,8 +56,7 @@ def wrapper_of(
         "harness_choose": choose,
         "harness_defaults": {name: one.default for name, one in parameters.items()},
     }
-    written = _written(parameters, waits=inspect.iscoroutinefunction(original))
-    exec(compile(written, "<recorded call>", "exec"), scope)
+    exec(compile(_written(parameters), "<recorded call>", "exec"), scope)
     return _marked(scope["recorded"], original)
 
 
@@ -110,12 +109,8 @@ def _parameters(original: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
     return parameters
 
 
-def _written(parameters: Mapping[str, inspect.Parameter], *, waits: bool) -> str:
-    """The code of a wrapper.
-
-    Args:
-        waits: whether it is of a coroutine function, and so one too: programs ask for that.
-    """
+def _written(parameters: Mapping[str, inspect.Parameter]) -> str:
+    """The code of a wrapper."""
     signature: list[str] = []
     positions: list[str] = []
     words: list[str] = []
@@ -145,8 +140,6 @@ def _written(parameters: Mapping[str, inspect.Parameter], *, waits: bool) -> str
         signature.append("/")
     passed = [place.removesuffix(", ") for place in positions] + passed
     return _CODE.format(
-        begin="async " * waits,
-        wait="await " * waits,
         signature=", ".join(signature),
         passed=", ".join([*passed, *(word for word in words if word.startswith("**"))]),
         positions="".join(positions),

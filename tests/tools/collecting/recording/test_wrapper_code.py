@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import itertools
@@ -164,15 +163,6 @@ def test_a_method_without_a_place_for_its_object_gives_its_own_error():
     stands = wrapper_of(types.MethodType(nothing, 1), itertools.count(1).__next__, [1], _called)
     with pytest.raises(TypeError, match=r"nothing\(\) takes 0 positional arguments but 1"):
         stands()
-
-
-def test_a_coroutine_function_stays_one():
-    async def waits(x, *, y=2):
-        return x, y
-
-    stands = wrapper_of(waits, itertools.count(1).__next__, [2], _called)
-    assert inspect.iscoroutinefunction(stands)
-    assert [asyncio.run(stands(1, y=3)) for _ in range(2)] == [(1, 3)] * 2
 
 
 def _called(original, args, kwargs):
