@@ -244,7 +244,7 @@ class Operator:
             fields = module.cost(sizes, structure=structure, inputs=inputs)
             return Cost(**fields)
         # cost.py is data of the operator's author: whatever it raises is a fault of that file.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             names = [one.name for one in fields_of(Cost)]
             raise DatasetError(
                 f"cost() failed for axes {dict(axes)}: {type(error).__name__}: {error}",

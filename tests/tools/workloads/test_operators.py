@@ -133,6 +133,7 @@ def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_opera
         "def cost(axes, **_): return {'bytes_read': -1}",
         "other = 1",
         "raise ImportError('boom')",
+        "def cost(axes, **_): exit(3)",
     ],
 )
 def test_a_broken_cost_file_is_named(write_operator: Write, text: str) -> None:
