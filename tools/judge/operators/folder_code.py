@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -75,7 +76,7 @@ def bounded(
 
 
 class OperatorModule:
-    """A Python file of an operator's folder, whose functions are bounded.
+    """A Python file of an operator's folder; its functions are bounded, and so is loading it.
 
     The default dtype that the file sets while it is loaded is that of its functions, and of no
     others.
@@ -83,13 +84,20 @@ class OperatorModule:
 
     def __init__(self, path: Path, limit_s: float) -> None:
         self._limit_s = limit_s
-        with settings_kept():
-            self._module = load_anew(path)
-            self._dtype = torch.get_default_dtype()
+        try:
+            self._module, self._dtype = bounded(_loaded_with_dtype, limit_s)(path)
+        except StoppedError as stopped:
+            raise DatasetError(
+                f"It cannot be imported: {stopped}", where=str(path), remedy=stopped.remedy
+            ) from stopped
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
         return bounded(value, self._limit_s, self._dtype) if callable(value) else value
+
+
+def _loaded_with_dtype(path: Path) -> tuple[ModuleType, torch.dtype]:
+    return load_anew(path), torch.get_default_dtype()
 
 
 def stamp(folder: Path | None) -> str:

@@ -63,14 +63,14 @@ def check_reference(
 
 def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
     """What makes an operator unfit to judge candidates by, in sentences; empty when it is fit."""
-    folder, _ = message.places
-    if unloaded := [fault for file in FILES if (fault := _load_fault(folder, file))]:
+    (folder, _), limit_s = message.places, message.limit_s
+    if unloaded := [fault for file in FILES if (fault := _load_fault(folder, file, limit_s))]:
         return unloaded  # an adapter needs all of them, and would name the first
     try:
         operator = OperatorAdapter(
             Definition.model_validate(message.definition),
             *message.places,
-            message.limit_s,
+            limit_s,
         )
         cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]
         if own := own_code_problems(operator, cases[:1], device):
@@ -87,10 +87,10 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
     ]
 
 
-def _load_fault(folder: Path | None, file: str) -> str | None:
+def _load_fault(folder: Path | None, file: str, limit_s: float) -> str | None:
     """Why a file of an operator's folder cannot be imported; None where it can, or is not there."""
     try:
-        loaded(folder, file, math.inf)
+        loaded(folder, file, limit_s)
     except DatasetError as error:
         return str(error)[:1_000]
     return None

@@ -87,6 +87,13 @@ def test_code_that_exits_when_it_is_loaded_is_the_operators_fault(tmp_path):
     assert caught.value.where.endswith("inputs.py")
 
 
+def test_code_that_does_not_return_when_it_is_loaded_is_the_operators_fault(tmp_path):
+    (tmp_path / "oracle.py").write_text(f"if True:\n{SWALLOWS}")
+    with pytest.raises(DatasetError, match=r"it had not returned after 0\.2 s") as caught:
+        OperatorAdapter(generic_definition(), tmp_path, limit_s=LIMIT_S)
+    assert caught.value.where.endswith("oracle.py") and "cpu_budget_s" in caught.value.remedy
+
+
 def test_what_returns_in_time_is_returned_and_nothing_comes_after_it():
     assert bounded(lambda x: 2 * x, 0.05)(21) == 42
     time.sleep(0.1)
