@@ -125,7 +125,7 @@ class PlacedSteps(StepTimer):
         self.inside = False
         super().end(result)
         for target in self.targets:
-            for call in target.calls.values():
+            for call in list(target.calls.values()):  # a thread of the program's may add one
                 if timed and kind is not StepKind.PLAIN:
                     call.close(kind, turn)
                 call.open = []

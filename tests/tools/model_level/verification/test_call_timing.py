@@ -12,6 +12,7 @@ import torch
 
 from kernel_harness.tools.model_level.verification.applications import put
 from kernel_harness.tools.model_level.verification.call_timing import (
+    NotedCall,
     PlacedSteps,
     PlacedTarget,
     StepKind,
@@ -126,6 +127,21 @@ def test_threads_are_timed_each(program, placed):
         step(steps, act)
     (call,) = one.calls.values()
     assert call.count == 8
+
+
+def test_a_thread_may_note_a_call_while_a_step_ends(program, placed, monkeypatch):
+    one, steps = placed
+    for _ in range(2):
+        step(steps, lambda: program.block(x_of()))
+    close = NotedCall.close
+
+    def closed(call: NotedCall, kind: StepKind, turn: int) -> None:
+        one.calls.setdefault("of a thread", NotedCall((), {}))
+        close(call, kind, turn)
+
+    monkeypatch.setattr(NotedCall, "close", closed)
+    step(steps, lambda: program.block(x_of()))
+    assert [call.count for call in one.calls.values()] == [1, 0]
 
 
 def test_what_a_call_leaves_in_its_arguments_is_compared(program, write_folder):  # noqa: F811
