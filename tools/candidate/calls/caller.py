@@ -344,12 +344,15 @@ def _missing(result: Any, names: Sequence[str]) -> str:
     if type(result) is not dict:
         return ""
     keys = [key for key in result if type(key) is str]
-    others = [key[:NAMED_CHARACTERS] for key in keys if key not in names][:NAMED]
+    unknown = [key for key in keys if key not in names]
+    others = [key[:NAMED_CHARACTERS] for key in unknown[:NAMED]]
     words: list[str] = []
     for name in [name for name in names if name not in keys][:NAMED]:
         near = difflib.get_close_matches(name, others, n=1)
         words.append(f"{name!r} is missing" + (f" (is it {near[0]!r}?)" if near else ""))
-    return f": {', '.join(words)}; the dict has {', '.join(map(repr, others)) or 'nothing else'}"
+    left = {"more": len(unknown) - len(others), "whose type is not str": len(result) - len(keys)}
+    has = [*map(repr, others), *(f"{count} {which}" for which, count in left.items() if count)]
+    return f": {', '.join(words)}; the dict has {', '.join(has) or 'nothing else'}"
 
 
 def _plain(value: Any) -> Any:

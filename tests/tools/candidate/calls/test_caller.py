@@ -87,8 +87,14 @@ def test_outputs_in_a_dict_are_taken_by_name(candidate):
         ),
         (
             "{'a': x, 'b' * 200: x, 3: x, Key('twice'): x}",
-            f"'twice' is missing, 'least' is missing; the dict has 'a', '{'b' * 80}'",
+            f"'twice' is missing, 'least' is missing; the dict has 'a', '{'b' * 80}', "
+            "2 whose type is not str",
         ),
+        (
+            "{0: x, 1: x.min()}",
+            "'twice' is missing, 'least' is missing; the dict has 2 whose type is not str",
+        ),
+        ("dict.fromkeys(map(str, range(99)), x)", ", '14', '15', 83 more"),
         ("{}", "'twice' is missing, 'least' is missing; the dict has nothing else"),
         ("(x, x, x)", "3 outputs came back, 2 are defined"),
     ],
