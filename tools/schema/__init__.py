@@ -6,7 +6,7 @@ definition        its Definition alone, re-exported by the above
 constraints       decides a definition's constraints without running any of their text
 record_model      the base of every part of a record
 measurement       timed calls, their comparison and their sums
-drawn_inputs      what inputs were drawn by; counts of held-out sizes, and speed on them
+drawn_inputs      a workload's inputs, and what they were drawn by; held-out sizes' counts and speed
 evaluation        the immutable record of one evaluation
 search/           plans, and who made what
 deployment/       kernels as they are handed to the programs that use them

@@ -1,16 +1,26 @@
-"""Drawn inputs: what a workload says of their values, and a record of how they were drawn.
+"""Inputs: what a workload says of each, and a record of how those that are drawn were.
 
 Of held-out sizes a record says how many, never which.
 """
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
-from .definition import TraceModel
+from .definition import NonEmpty, TraceModel
 from .record_model import FiniteFloat, RecordModel
 
 
@@ -96,3 +106,60 @@ class HeldOutResult(RecordModel):
     claimed_because: str = Field(
         default="", description="Why they are only claimed, without the sizes and figures of it."
     )
+
+
+class RandomInput(TraceModel):
+    """An input to be drawn: by recorded statistics, else as the operator draws it.
+
+    The format has no statistics; its own reader drops them, and draws as it always does.
+    """
+
+    type: Literal["random"] = "random"
+    statistics: ValueStatistics | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As the format has it where there are none: digests of workloads stay what they were."""
+        return {key: value for key, value in written(self).items() if value is not None}
+
+
+class SafetensorsInput(TraceModel):
+    """An input stored in a file whose path is relative to the dataset's root."""
+
+    type: Literal["safetensors"] = "safetensors"
+    path: NonEmpty
+    tensor_key: NonEmpty
+
+
+class ScalarInput(TraceModel):
+    """A Python number passed as it is."""
+
+    type: Literal["scalar"] = "scalar"
+    value: int | float | bool
+
+    @field_serializer("value", when_used="json")
+    def _value_as_json(self, value: int | float | bool) -> int | float | bool | str:
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return value
+
+
+def _input_type(given: Any) -> str | None:
+    """What an input says that it is; where it says nothing, its fields tell."""
+    if not isinstance(given, dict):
+        return getattr(given, "type", None)
+    untold = "scalar" if "value" in given else "random"
+    return given.get("type", "safetensors" if "path" in given else untold)
+
+
+InputSpec = Annotated[
+    Annotated[SafetensorsInput, Tag("safetensors")]
+    | Annotated[ScalarInput, Tag("scalar")]
+    | Annotated[RandomInput, Tag("random")],
+    Discriminator(
+        _input_type,
+        custom_error_type="input_type",
+        custom_error_message="type should be 'random', 'scalar' (with a value) or 'safetensors' "
+        "(with a path and a tensor_key)",
+    ),
+]

@@ -17,16 +17,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    field_serializer,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -40,7 +37,7 @@ from .definition import (
     TensorSpec,
     TraceModel,
 )
-from .drawn_inputs import ValueStatistics
+from .drawn_inputs import InputSpec, RandomInput, SafetensorsInput, ScalarInput, ValueStatistics
 from .source_tree import MAX_BYTES, path_fault, tree_faults
 
 __all__ = [
@@ -73,47 +70,6 @@ __all__ = [
 ]
 
 # --- workload ---------------------------------------------------------------------------------
-
-
-class RandomInput(TraceModel):
-    """An input to be drawn: by recorded statistics, else as the operator draws it.
-
-    The format has no statistics; its own reader drops them, and draws as it always does.
-    """
-
-    type: Literal["random"] = "random"
-    statistics: ValueStatistics | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As the format has it where there are none: digests of workloads stay what they were."""
-        return {key: value for key, value in written(self).items() if value is not None}
-
-
-class SafetensorsInput(TraceModel):
-    """An input stored in a file whose path is relative to the dataset's root."""
-
-    type: Literal["safetensors"] = "safetensors"
-    path: NonEmpty
-    tensor_key: NonEmpty
-
-
-class ScalarInput(TraceModel):
-    """A Python number passed as it is."""
-
-    type: Literal["scalar"] = "scalar"
-    value: int | float | bool
-
-    @field_serializer("value", when_used="json")
-    def _value_as_json(self, value: int | float | bool) -> int | float | bool | str:
-        if isinstance(value, float) and not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        return value
-
-
-InputSpec = Annotated[
-    SafetensorsInput | ScalarInput | RandomInput, Field(union_mode="left_to_right")
-]
 
 
 class Workload(TraceModel):

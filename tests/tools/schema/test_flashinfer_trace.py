@@ -31,6 +31,7 @@ from kernel_harness.tools.schema.flashinfer_trace import (
     unknown_keys,
     workload_digest,
 )
+from kernel_harness.tools.text import field_faults
 
 NAMES = st.text("abcdefgh_0123456789", min_size=1, max_size=6)
 WORDS = st.text(max_size=12)
@@ -282,6 +283,19 @@ def test_inputs_without_a_type_are_told_apart_by_their_fields() -> None:
     raw = WORKLOAD | {"inputs": {"a": {}, "b": {"value": 1}, "c": {"path": "p", "tensor_key": "k"}}}
     inputs = Workload.model_validate(raw).inputs
     assert [type(spec) for spec in inputs.values()] == [RandomInput, ScalarInput, SafetensorsInput]
+
+
+def test_of_a_misspelt_input_one_fault_is_said() -> None:
+    """Six were: what each kind of input would have liked."""
+    given = {"a": {"type": "randm"}, "b": {"type": "scalar"}, "c": {"type": "safetensors"}}
+    with pytest.raises(ValidationError) as refused:
+        Workload.model_validate(WORKLOAD | {"inputs": given})
+    assert [place for place, _ in field_faults(refused.value)] == [
+        "inputs.a",
+        "inputs.b.scalar.value",
+        "inputs.c.safetensors.path",
+        "inputs.c.safetensors.tensor_key",
+    ]
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0])
