@@ -12,14 +12,14 @@ import json
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..errors import HarnessError
+from ..errors import HarnessError, RequestError
 from ..text import counted
-from .drafting.dataset_files import COUNTS
+from .drafting.dataset_files import COUNTS, WrittenDefinition
 from .tracing import trace
 
 FAILED = 2
@@ -32,12 +32,17 @@ def main(arguments: list[str]) -> int:
     by_module = program[0] == "-m"
     sys.argv = program[1:] if by_module else program
     sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
+    written: list[WrittenDefinition] = []
     status = 0
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # As services are ended: what was recorded until then is written. A program that has a way
         # of its own to end puts it in this one's place.
         signal.signal(signal.SIGTERM, _ended)
     try:
+        if not by_module and not Path(program[0]).exists():
+            raise RequestError(
+                f"There is no program {program[0]}", remedy="Name its file, or -m and its module."
+            )
         with trace(out, targets.split(",") if targets else None, share=float(share)) as written:
             try:
                 if by_module:
@@ -45,10 +50,28 @@ def main(arguments: list[str]) -> int:
                 else:
                     runpy.run_path(program[0], run_name="__main__")
             except SystemExit as ended:
-                status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+                status = _status(ended)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+    except BaseException:
+        if written:
+            _say(out, written)
+        raise
+    _say(out, written)
+    return status
+
+
+def _status(ended: SystemExit) -> int:
+    """A program's exit status; what it says instead of one is said, as Python does."""
+    if ended.code is None or isinstance(ended.code, int):
+        return ended.code or 0
+    sys.stderr.write(f"{ended.code}\n")
+    return 1
+
+
+def _say(out: str, written: Sequence[WrittenDefinition]) -> None:
+    """Says what was written, and why there is nothing of a target."""
     sys.stdout.flush()
     for definition in written:
         words = f"{definition.name}: {counted(definition.workloads, 'workload')} of "
@@ -66,7 +89,6 @@ def main(arguments: list[str]) -> int:
             "Nothing was recorded: name a function with --target, of a file that the program "
             "imports.\n"
         )
-    return status
 
 
 def _ended(number: int, frame: FrameType | None) -> NoReturn:

@@ -13,6 +13,7 @@ from ..commands import SettingsOf, SettingsOptions
 
 RUNNER = "kernel_harness.tools.collecting.run_program"
 NOTHING_RUN, SIGNALLED = 2, 128
+QUIET: Any = {"check": False, "stderr": subprocess.DEVNULL}
 
 
 def add_commands(commands: Any, settings_options: SettingsOptions, settings_of: SettingsOf) -> None:
@@ -62,6 +63,11 @@ def _collect(arguments: argparse.Namespace) -> int:
     if status < 0:
         status = SIGNALLED - status  # as a shell says it
     if status not in (0, NOTHING_RUN) and not arguments.out.exists():
+        if subprocess.run([python, "-P", "-c", "import kernel_harness"], **QUIET).returncode:
+            raise RequestError(
+                f"{python} has no kernel-harness, which records within the program",
+                remedy=f"Install it there, or name one that has it: {sys.executable}",
+            )
         sys.stderr.write(
             f"Nothing was written: the program ended with {status}, by os._exit or a signal that "
             "leaves no time for it. End it by sys.exit, SIGINT or SIGTERM.\n"

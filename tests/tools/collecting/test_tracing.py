@@ -10,6 +10,7 @@ import threading
 import pytest
 import torch
 
+from kernel_harness.server.cli.main import main as cli
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition
@@ -216,6 +217,7 @@ ENDS = {
     "os.kill(os.getpid(), signal.SIGTERM)": (143, True),
     "os.kill(os.getpid(), signal.SIGINT)": (130, True),
     "raise ValueError('boom')": (1, True),
+    "sys.exit('said by the program')": (1, True),
     "os._exit(4)": (4, False),
 }
 
@@ -224,7 +226,7 @@ ENDS = {
 def test_however_a_program_ends_what_was_recorded_is_written(layers, tmp_path, end):
     status, written = ENDS[end]
     (tmp_path / "program.py").write_text(
-        "import os, signal, torch, traced_layers\n"
+        "import os, signal, sys, torch, traced_layers\n"
         # A shell has its background jobs ignore it.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "traced_layers.gather(torch.zeros(4, 2), torch.zeros(2, dtype=torch.int64))\n"
@@ -238,6 +240,34 @@ def test_however_a_program_ends_what_was_recorded_is_written(layers, tmp_path, e
     assert ran.returncode == status
     assert (tmp_path / "out" / "collected.json").exists() == written
     assert ("Nothing was written: the program ended with 4" in ran.stderr) != written
+    assert ("traced_layers_gather: 1 workload of 1 call." in ran.stderr) == written
+    assert ("said by the program\n" in ran.stderr) == ("said by the program" in end)
+
+
+def test_of_a_program_that_is_not_there_it_is_said(tmp_path, capfd):
+    asked = ["collect", "--out", str(tmp_path / "out"), "--", sys.executable]
+    with pytest.raises(SystemExit) as left:
+        cli([*asked, str(tmp_path / "misspelt.py")])
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"There is no program {tmp_path / 'misspelt.py'}. ")
+
+
+def test_a_python_without_the_harness_is_named(tmp_path, capfd):
+    """It was said that the program had left by os._exit, and the way to end it."""
+    (tmp_path / "program.py").touch()
+    python = tmp_path / "python3"
+    # Without site-packages nothing that is installed is found.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', "utf-8")
+    python.chmod(0o755)
+    asked = ["collect", "--out", str(tmp_path / "out"), "--", str(python)]
+    with pytest.raises(SystemExit) as left:
+        cli([*asked, str(tmp_path / "program.py")])
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert f"{python} has no kernel-harness, which records within the program. " in said
+    assert sys.executable in said
+    assert "os._exit" not in said
 
 
 def test_of_a_target_without_workloads_it_is_said_why(layers, tmp_path, warm_python):
