@@ -126,7 +126,8 @@ def _rank(result: VariantResult) -> tuple[int, float]:
 def _winner(tuned: Tuned, regime: str, name: str) -> WinnerPart:
     result = next(r for r in tuned.results if r.variant.name == name)
     near = {lead.second for lead in tuned.leads.get(regime, ())}
-    timed = [r for r in tuned.results if regime in r.times and r is not result]
+    right = [r for r in tuned.results if r is not result and r.state != "failed"]
+    timed = [r for r in right if regime in r.times]
     # Times of others are of other runs, which differ by more than what finalists differ by.
     others = [r.times[regime].us for r in timed if not near or r.variant.name in near]
     assert result.judged is not None
@@ -214,5 +215,10 @@ def _next(tuned: Tuned, winners: Sequence[WinnerPart], start: str | None) -> str
         return (
             "open_workspace(start_from=…) with the id of a variant's evaluation, or write its "
             "values into the source; then evaluate_kernel."
+        )
+    if all(result.state != "failed" for result in tuned.results):
+        return (
+            "get_evaluation with the id of one that is undecided says what is missing here; then "
+            "the same call."
         )
     return "get_evaluation with the id of one that failed; correct the source that all share."

@@ -133,8 +133,8 @@ class _Tuning:
         native = bool(languages & {Language.CUDA, Language.CPP})
         if raced and not native and len(variants) < COMPILED_FIRST:
             self._notes.append(
-                f"{len(variants)} variants were raced without compiling them first; scope "
-                "'static' shows registers, spills and shared memory."
+                "Nothing was compiled before the race; scope 'static' shows registers, spills and "
+                "shared memory."
             )
             return
         target = await self._architecture() if self._on_gpu else None
@@ -208,6 +208,7 @@ class _Tuning:
                 # That a run was of some workloads alone is true of all: it tells none apart.
                 result.words = "" if timed else result.words
         self._note_foretold(course)
+        self._note_untold(course, race)
         winners = await self._judge_winners(course, regimes)
         leads = self._leads_of(winners, race)
         judged = [result.judged for result in self._results.values() if result.judged]
@@ -239,6 +240,16 @@ class _Tuning:
                 f"{len(course.foretold)} variants were not run: the times of others that share "
                 f"their values foretell at least {min(course.foretold.values()):.2f} times the "
                 "fastest's. A call that names fewer values runs them."
+            )
+
+    def _note_untold(self, course: Course, race: DeviceRace) -> None:
+        """Says where the last of a regime are in order by runs of their own."""
+        left = {r: set(names) - course.out for r, names in course.finalists.items()}
+        untold = [r for r, names in left.items() if len(names) > 1 and not race.leads.get(r)]
+        if untold:
+            self._notes.append(
+                f"On {', '.join(untold)} no calls in turn could be timed: the first is so by runs "
+                "of their own, which differ by several per cent."
             )
 
     def _regimes(self) -> list[Regime]:

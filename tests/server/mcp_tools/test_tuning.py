@@ -326,6 +326,50 @@ async def test_those_near_the_fastest_are_told_apart_by_calls_in_turn_and_a_tie_
     assert "with n STAGES=2 on " in found["summary"]
 
 
+@pytest.mark.parametrize("status", [Status.NOT_JUDGED, Status.INCORRECT_NUMERICAL])
+async def test_finals_that_no_one_ends_leave_the_order_of_the_runs_and_say_so(
+    connect: Any, gpu: ScriptedHarness, status: Status
+) -> None:
+    """The runner-up of a winner is no variant that failed, however fast it was."""
+    failure = Failure(stage=Stage.CORRECTNESS, kind="-", message="in turn", remedy="-")
+
+    def verdict(plan: Any) -> dict[str, Any]:
+        found = on_gpu(plan)
+        if plan.checks.execute and plan.baseline is not None and plan.scope == "smoke":
+            return {"status": status, "stage": Stage.CORRECTNESS, "failure": failure}
+        measurement = Measurement(timer="cupti", cold_ns=[10_000 + values(plan)[1]] * 10)
+        change = {"measurement": measurement}
+        rows = [r.model_copy(update=change) for r in found.get("workloads", ())]
+        return {**found, "workloads": rows}
+
+    gpu.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        grid = {"n": {"STAGES": [1, 2]}}
+        found = await good(client, "evaluate_variants", workspace="mine", variants=grid)
+    winner, failed = found["winners"][0], status is Status.INCORRECT_NUMERICAL
+    assert winner["variant"] == f"n STAGES={1 + failed}"
+    assert ("runner_up_us" in winner) != failed
+    assert ("no calls in turn could be timed" in found["summary"]) != failed
+
+
+async def test_where_nothing_was_decided_no_source_is_to_be_corrected(
+    connect: Any, gpu: ScriptedHarness
+) -> None:
+    failure = Failure(stage=Stage.CORRECTNESS, kind="-", message="no time", remedy="-")
+    gpu.verdict = lambda plan: {
+        "status": Status.NOT_JUDGED,
+        "stage": Stage.CORRECTNESS,
+        "failure": failure,
+    }
+    async with connect() as client:
+        await opened(client)
+        grid = {"n": {"STAGES": [1, 2]}}
+        found = await good(client, "evaluate_variants", workspace="mine", variants=grid)
+    assert found["counts"] == {"undecided": 2}
+    assert "what is missing here" in found["summary"] and "correct" not in found["summary"]
+
+
 async def test_a_run_of_some_workloads_says_so_in_no_row(
     connect: Any, gpu: ScriptedHarness
 ) -> None:
