@@ -71,6 +71,10 @@ def bounded(
             raise StoppedError(f"it had not returned after {limit_s:g} s", _OVERDUE) from None
         except SystemExit as ended:
             raise StoppedError(f"it called exit({ended.code!r})") from ended
+        except Exception:
+            raise
+        except BaseException as ended:  # would end the judge
+            raise StoppedError(f"it raised {type(ended).__name__}") from ended
 
     return called
 

@@ -57,6 +57,7 @@ def used(operator: OperatorAdapter) -> None:
         (ENDLESS, r"it had not returned after 0\.2 s"),
         (SWALLOWS, r"it had not returned after 0\.2 s"),
         ("    raise SystemExit(3)\n", r"it called exit\(3\)"),
+        ("    raise KeyboardInterrupt\n", "it raised KeyboardInterrupt"),
     ],
 )
 def test_code_that_does_not_return_is_the_operators_fault(tmp_path, file, body, words):
