@@ -19,6 +19,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _OWN_TARGETS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _BOM = "\ufeff"
+MOST_LINES = 4
+"""That are named of a variable's assignments."""
 
 
 def places(text: str, constant: str) -> list[ValuePlace] | str:
@@ -32,6 +34,8 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
     if isinstance(found, str) and (owner or not found):
         launched = _of_launches(tree, owner, key)
         found = launched if not isinstance(launched, str) else found or launched
+    if not (found or owner):
+        found = _of_functions(tree, constant)
     return found if isinstance(found, str) else [_placed(text, node) for node in found]
 
 
@@ -112,6 +116,14 @@ def _of_module(tree: ast.Module, name: str) -> list[ast.AST] | str:
     if isinstance(node, str) or isinstance(node, ast.FunctionDef):
         return node if isinstance(node, str) else [node]
     return [node] if _is_literal(node) else f"is computed, in line {node.lineno}"
+
+
+def _of_functions(tree: ast.Module, name: str) -> str:
+    """Why a name is no constant that functions assign, of their own; empty where none does."""
+    stored = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name]
+    lines = sorted({n.lineno for n in stored if isinstance(n.ctx, ast.Store)})
+    words = ", ".join(map(str, lines[:MOST_LINES]))
+    return f"is assigned within a function, in line {words}" if lines else ""
 
 
 def _assigned(tree: ast.Module, name: str) -> ast.expr | ast.FunctionDef | str:

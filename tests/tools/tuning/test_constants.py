@@ -7,6 +7,7 @@ import pytest
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.tuning.constants import MOST_CHARACTERS, Constants
+from kernel_harness.tools.tuning.python_constants import places
 
 SOURCES = {
     "main.py": "from other import LATER\nBLOCK = 64\nWARPS = 4\n_tile = {'BM': 1}\n"
@@ -51,6 +52,13 @@ def test_constants_of_several_sources_are_given_values_together():
 def test_some_of_the_constants_may_be_left_as_they_are():
     constants = Constants(program(), ["BLOCK", "WARPS"])
     assert constants.with_values({"BLOCK": 64}, "same").content_hash() == program().content_hash()
+
+
+def test_of_a_variable_of_a_function_the_line_is_said():
+    """No source was said to assign it."""
+    text = "def run(x):\n    block = 1024\n    return x[:block]\n"
+    said = places(text, "block")
+    assert said == "is assigned within a function, in line 2"
 
 
 @pytest.mark.parametrize(
