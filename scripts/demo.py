@@ -24,7 +24,8 @@ from kernel_harness.tools.text import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
-console = Console(highlight=False)
+# A path that is broken into lines cannot be copied.
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Tour:
