@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import DatasetError, RequestError
+from ...schema.deployment.kernel_index import INDEX_NAME
 from ..program import run_python
 from .gains import ModelComparison, compare_runs, steps_of
 from .verified_runs import KernelTarget, VerifiedRuns, VerifyRequest
@@ -47,14 +48,7 @@ def verify_program(
     Raises:
         RequestError: when the program cannot be run, fails, or makes no step after warming up.
     """
-    if not targets:
-        raise RequestError("No kernel is named", remedy="Name what its calls are to go to.")
-    for one in targets:
-        if one.target.startswith("__main__."):
-            raise RequestError(
-                f"{one.target!r} is of the file that is started, and not there before it is",
-                remedy="Move the function into a module that the file imports, and name it there.",
-            )
+    _refuse(kernels, targets)
     request = VerifyRequest(
         tuple(words[1:]),
         str(Path(kernels).absolute()),
@@ -78,3 +72,26 @@ def verify_program(
             remedy="Have the program make more, lower --warmup, or name a function by --step.",
         )
     return compare_runs(runs, tolerance)
+
+
+def _refuse(kernels: Path | str, targets: Sequence[KernelTarget]) -> None:
+    """Refuses what no run is needed to see."""
+    if not targets:
+        raise RequestError(
+            "It is not said whose calls go to the kernels",
+            remedy="Give --operator FOLDER, as extract-operator wrote it, or --target "
+            "my_package.layers.norm=DEFINITION.",
+        )
+    for one in targets:
+        if one.target.startswith("__main__."):
+            raise RequestError(
+                f"{one.target!r} is of the file that is started, and not there before it is",
+                remedy="Move the function into a module that the file imports, and name it there.",
+            )
+    if not Path(kernels, INDEX_NAME).is_file():
+        # Before the first run, which is without kernels and may take minutes.
+        raise RequestError(
+            "There are no deployed kernels",
+            where=str(kernels),
+            remedy="Write the folder with kernel-harness deploy.",
+        )

@@ -102,8 +102,15 @@ def test_what_cannot_be_verified_is_said(known, tmp_path, warm_python):
     inputs = {"x": "y", "weight": "x"}
     with pytest.raises(RequestError, match="It came to nothing"):
         verified(known, tmp_path / "kernels", "decoder", warm_python, inputs=inputs)
-    with pytest.raises(RequestError, match="No kernel"):
+    with pytest.raises(RequestError, match=r"Give --operator FOLDER, .* or --target"):
         verify_program(["python", "bench.py"], tmp_path, [])
+
+
+def test_a_folder_without_kernels_is_refused_before_any_run(tmp_path, capfd):
+    """The program was run to its end without kernels first."""
+    with pytest.raises(RequestError, match="There are no deployed kernels"):
+        verify_program(["python", "bench.py"], tmp_path / "misspelt", [KernelTarget("layers.f")])
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.process
