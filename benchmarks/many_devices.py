@@ -8,7 +8,10 @@ Each client asks for one evaluation after another, as an agent that thinks for n
 another program: the solution with a comment added, compared with itself (A/A). For each choice of
 devices and number of clients it prints evaluations a minute, how long one waited for a device, how
 evenly clients were served, the medians of latencies and of what the A/A comparison says, and where
-the time of an evaluation went. `--servers` gives each client a server of its own, as stdio does.
+the time of an evaluation went. Judges are up before the first course; when its time is over nothing
+more is begun, and the rate is that until the last verdict. All clients ask at once at first, so
+that waits are those of a full line only once each client was served.
+`--servers` gives each client a server of its own, as stdio does.
 With `--scripted SECONDS` judges run nothing and need no GPU: what is left is the harness's own.
 """
 
@@ -18,8 +21,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from server_costs import costs
 
 from kernel_harness.tools.evaluation import judge_process
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
@@ -44,6 +46,7 @@ from kernel_harness.tools.settings import load_settings
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
 NO_LIMIT_S = 3_600.0
 READY = "ready\n"
+COUNTED = ("served", "statuses", "used", "sealed")
 console = Console(width=170)
 
 
@@ -52,7 +55,9 @@ class Course:
     """What clients saw of one choice of devices.
 
     Attributes:
+        seconds: until the last verdict.
         waits: seconds from each request until a judge began with it.
+        waiting: for how long those waited that no judge had begun with when the time was over.
         whole: seconds from each request to its verdict.
         served: by client, verdicts within the time.
         latencies: by workload, medians in microseconds.
@@ -66,12 +71,14 @@ class Course:
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
+    waiting: list[float] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     ratios: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     used: Counter[str] = field(default_factory=Counter)
+    sealed: Counter[str] = field(default_factory=Counter)
     costs: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -90,6 +97,8 @@ class Course:
         for result in evaluation.workloads:
             if result.latency_us is not None:
                 self.latencies[result.uuid].append(result.latency_us)
+        if (sealing := evaluation.sealing) is not None:
+            self.sealed[sealing.source.value] += 1
         if evaluation.totals.geometric_mean_ratio is not None:
             self.ratios.append(evaluation.totals.geometric_mean_ratio)
         for part, seconds in evaluation.evidence.seconds.items():
@@ -99,9 +108,9 @@ class Course:
         """Adds what the client of another server saw at the same time."""
         self.seconds = max(self.seconds, other.seconds)
         self.costs = other.costs
-        for name in ("waits", "whole", "ratios"):
+        for name in ("waits", "whole", "waiting", "ratios"):
             getattr(self, name).extend(getattr(other, name))
-        for name in ("served", "statuses", "used"):
+        for name in COUNTED:
             getattr(self, name).update(getattr(other, name))
         for name in ("latencies", "parts"):
             for key, values in getattr(other, name).items():
@@ -122,39 +131,6 @@ def variations(solution: Solution) -> Iterator[Solution]:
         yield solution.model_copy(update={"sources": sources})
 
 
-def costs(harness: Harness) -> dict[str, float]:
-    """Processor seconds of this server and of its git so far, and bytes of what it has written."""
-    archive = harness.settings.archive_dir
-    own, ended = (
-        resource.getrusage(resource.RUSAGE_SELF),
-        resource.getrusage(resource.RUSAGE_CHILDREN),
-    )
-    index = sum(path.stat().st_size for path in archive.glob("index*"))
-    return {
-        "server, processor s": own.ru_utime + own.ru_stime,
-        "git, processor s": ended.ru_utime + ended.ru_stime + _git_that_stays_s(),
-        "records, bytes": _bytes_below(archive / "evaluations"),
-        "git, bytes": _bytes_below(archive / "repository.git"),
-        "index, bytes": float(index),
-    }
-
-
-def _git_that_stays_s() -> float:
-    """Processor seconds of this server's processes of git that have not ended."""
-    found = 0
-    for children in Path("/proc/self/task").glob("*/children"):
-        for child in children.read_text().split():
-            name, _, fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")
-            if name.endswith("(git"):
-                found += sum(map(int, fields.split()[11:13]))
-    return found / os.sysconf("SC_CLK_TCK")
-
-
-def _bytes_below(folder: Path) -> float:
-    """What the files below a folder take on the disk."""
-    return float(sum(p.stat().st_blocks * 512 for p in folder.rglob("*") if p.is_file()))
-
-
 class Clients:
     """Clients of one server, each with one evaluation under way at any time."""
 
@@ -163,22 +139,28 @@ class Clients:
         self._solution = operator.solutions()[choices.solution]
         self._variations = variations(self._solution)
         self._harness, self._choices, self._course = harness, choices, course
+        self._asked: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+        self._over = False
 
     async def run(self, names: Sequence[str], seconds: float) -> None:
-        """Evaluates until the time is over; what is not finished then does not count."""
+        """Evaluates until the time is over; what a judge has begun with then ends, and counts."""
+        self._over = False
+        self._course.served.update(dict.fromkeys(names, 0))
         began, before = time.perf_counter(), costs(self._harness)
-        tasks = [asyncio.create_task(self._client(name)) for name in names]
-        await asyncio.wait(tasks, timeout=seconds)
-        self._course.seconds = time.perf_counter() - began
+        tasks = {name: asyncio.create_task(self._client(name, began)) for name in names}
+        await asyncio.wait(tasks.values(), timeout=seconds)
+        self._over = True
+        for name, task in tasks.items():
+            if not task.done() and name not in self._begun:
+                self._course.waiting.append(time.perf_counter() - self._asked[name])
+                task.cancel()
+        for problem in await asyncio.gather(*tasks.values(), return_exceptions=True):
+            if isinstance(problem, Exception):
+                raise problem
         count = sum(self._course.served.values()) or 1
         after = costs(self._harness)
         self._course.costs = {name: (after[name] - before[name]) / count for name in after}
-        for task in tasks:
-            task.cancel()
-        found = await asyncio.gather(*tasks, return_exceptions=True)
-        for problem in found:
-            if isinstance(problem, Exception):
-                raise problem
 
     async def warm_up(self) -> None:
         """Evaluates once on each device, so that judges are up and kernels are compiled."""
@@ -197,20 +179,21 @@ class Clients:
         )
         return replace(request, baseline=None if self._choices.alone else self._solution)
 
-    async def _client(self, name: str) -> None:
-        while True:
-            began, started = time.perf_counter(), 0.0
+    async def _client(self, name: str, course_began: float) -> None:
+        async def note(done: float, total: float, words: str) -> None:
+            if not words.startswith("queued"):
+                self._begun.setdefault(name, time.perf_counter())
 
-            async def note(done: float, total: float, words: str, began: float = began) -> None:
-                nonlocal started
-                if not started and not words.startswith("queued"):
-                    started = time.perf_counter() - began
-
+        while not self._over:
+            self._begun.pop(name, None)
+            began = self._asked[name] = time.perf_counter()
             request = replace(self._request(), caller=name)
             service = self._harness.evaluations
             evaluation = (await service.evaluate(request, NO_LIMIT_S, note)).evaluation
-            whole = time.perf_counter() - began
-            self._course.take(name, evaluation, started, whole)
+            ended = time.perf_counter()
+            waited = self._begun.get(name, ended) - began
+            self._course.take(name, evaluation, waited, ended - began)
+            self._course.seconds = ended - course_began
 
 
 async def courses_of(
@@ -229,7 +212,8 @@ async def courses_of(
             for count, seconds in counts.items():
                 course = Course(devices, count)
                 clients = Clients(harness, choices, course)
-                await clients.warm_up()  # after those that the end of a course interrupted, too
+                if not courses:
+                    await clients.warm_up()
                 if choices.client:
                     await asyncio.to_thread(_together)
                 names = [choices.client] if choices.client else _names(count)
@@ -262,7 +246,7 @@ def of_servers(choices: argparse.Namespace, devices: str, count: int, seconds: f
     course = Course(devices, count)
     for server in servers:
         found = json.loads(server.communicate()[0])
-        counters = {name: Counter(found[name]) for name in ("served", "statuses", "used")}
+        counters = {name: Counter(found[name]) for name in COUNTED}
         lists = {name: defaultdict(list, found[name]) for name in ("latencies", "parts")}
         course.add(Course(**{**found, **counters, **lists}))
     return course
@@ -279,7 +263,8 @@ def show(courses: Sequence[Course]) -> None:
     """Prints the tables."""
     table = Table(title="Evaluations by devices and clients")
     columns = ("devices", "clients", "a minute", "of the first", "wait p50 s", "p99 s")
-    for column in (*columns, "verdict p50 s", "p99 s", "least and most of a client", "statuses"):
+    columns += ("longest", "verdict p50 s", "p99 s", "least and most of a client", "statuses")
+    for column in columns:
         table.add_column(column)
     first = {course.clients: course.a_minute for course in reversed(courses)}
     for course in courses:
@@ -291,10 +276,11 @@ def show(courses: Sequence[Course]) -> None:
             f"{course.a_minute / first[course.clients]:.2f}" if first[course.clients] else "",
             f"{percentile(course.waits, 0.5):.2f}",
             f"{percentile(course.waits, 0.99):.2f}",
+            f"{max([*course.waits, *course.waiting], default=0.0):.2f}",
             f"{percentile(course.whole, 0.5):.2f}",
             f"{percentile(course.whole, 0.99):.2f}",
             f"{min(served, default=0)} to {max(served, default=0)}",
-            " ".join(f"{status} {count}" for status, count in course.statuses.items()),
+            " ".join(f"{w} {n}" for w, n in (course.statuses + course.sealed).items()),
         )
     console.print(table)
     _show_costs(courses)
