@@ -1,29 +1,40 @@
 """What recording calls costs a program, as ratios of its own time.
 
-    python benchmarks/collect_overhead.py [--rounds 200] [--share 0.01]
+    python benchmarks/collect_overhead.py [--rounds 200] [--share 0.01] [--parts]
 
 Two programs are run with and without recorders, in turn: a small decoder's forward, whose linear
 layers, norms and attention are targets, and the emptiest function that there can be, whose call is
 all that is timed. In each round both ways are timed one after the other, in changing order, after
-the first calls of each shape, which are measured and cost more. Of steps the means are told, of
-calls the medians.
+the first calls of each shape, which are measured and cost more. Of steps the means are told, with
+an interval of 95 % of their ratio by rounds, of calls the medians. With --parts a recorded call in
+the decoder is taken apart: microseconds of each part, what torch computes in it, and how often it
+waits for the device.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import contextlib
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 from rich.console import Console
 from rich.table import Table
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernel_harness.tools.collecting.recording import traced_function
+from kernel_harness.tools.collecting.recording.call_groups import CallGroup
+from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
 from kernel_harness.tools.collecting.tracing import trace
 
 NAMES = ("linear", "rms_norm", "scaled_dot_product_attention")
@@ -62,8 +73,8 @@ def seconds(act: Callable[[], Any]) -> float:
     return clock() - begin
 
 
-def decoder(arguments: argparse.Namespace, place: Path) -> tuple[float, float, float]:
-    """Means of a step without and with recorders, and their ratio."""
+def decoder_steps(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Makes a decoder, and gives back what runs some steps of it."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layers = torch.nn.Sequential(*(Layer(arguments.width, 8) for _ in range(8))).to(device)
     x = torch.randn(1, arguments.tokens, arguments.width, device=device)
@@ -74,6 +85,14 @@ def decoder(arguments: argparse.Namespace, place: Path) -> tuple[float, float, f
         if device == "cuda":
             torch.cuda.synchronize()
 
+    return steps
+
+
+def decoder(
+    arguments: argparse.Namespace, place: Path
+) -> tuple[float, float, float, tuple[float, float]]:
+    """Means of a step without and with recorders, their ratio, and its interval."""
+    steps = decoder_steps(arguments)
     plain: list[float] = []
     recorded: list[float] = []
     with trace(place / "decoder", TARGETS, share=arguments.share):
@@ -92,7 +111,125 @@ def decoder(arguments: argparse.Namespace, place: Path) -> tuple[float, float, f
             setattr(functional, name, wrapper)
     # Means, for the calls that are chosen are few, and dear.
     means = [statistics.fmean(times) / arguments.steps for times in (plain, recorded)]
-    return means[0], means[1], means[1] / means[0]
+    chosen = np.random.default_rng(0).integers(len(plain), size=(2000, len(plain)))
+    ratios = np.array(recorded)[chosen].mean(1) / np.array(plain)[chosen].mean(1)
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    return means[0], means[1], means[1] / means[0], (float(low), float(high))
+
+
+PARTS: dict[str, tuple[Any, str]] = {
+    "in all": (TracedFunction, "_chosen"),
+    "before the call": (TracedFunction, "_entered"),
+    "its inputs": (TracedFunction, "_inputs"),
+    "its group's key": (traced_function, "key_of"),
+    "samples of values": (TracedFunction, "_sample"),
+    "contents that are kept": (CallGroup, "keep"),
+    "after the call": (TracedFunction, "_left"),
+}
+"""What a recorded call is made of, where the recorder has it; the program's call, which is in the
+first, is taken off."""
+
+
+@contextlib.contextmanager
+def replaced(make: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """Has each part replaced by what is made of it, until it is left."""
+    with contextlib.ExitStack() as stack:
+        for part, (owner, name) in PARTS.items():
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, make(part, getattr(owner, name)))
+        yield
+
+
+def parts_of_a_call(arguments: argparse.Namespace, place: Path) -> dict[str, list[float]]:
+    """Microseconds of each part of recorded calls of the decoder, those of the program's taken off.
+
+    A part has those within it, and a microsecond or two for each clock.
+    """
+    steps = decoder_steps(arguments)
+    found: dict[str, list[float]] = {part: [] for part in PARTS}
+    of_program = [0.0]
+
+    def clocked(part: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def in_all(recorder: Any, original: Any, args: Any, kwargs: Any) -> Any:
+            def program(*args: Any, **kwargs: Any) -> Any:
+                begin = time.perf_counter()
+                result = original(*args, **kwargs)
+                of_program[0] = time.perf_counter() - begin
+                return result
+
+            begin = time.perf_counter()
+            result = act(recorder, program, args, kwargs)
+            found[part].append((time.perf_counter() - begin - of_program[0]) * 1e6)
+            return result
+
+        def within(*args: Any) -> Any:
+            begin = time.perf_counter()
+            result = act(*args)
+            found[part].append((time.perf_counter() - begin) * 1e6)
+            return result
+
+        return in_all if part == "in all" else within
+
+    with replaced(clocked), trace(place / "parts", TARGETS, share=arguments.share):
+        for _ in range(500 // arguments.steps):
+            steps()  # the first calls of each shape, as above
+        for times in found.values():
+            times.clear()
+        for _ in range(arguments.rounds):
+            steps()
+    return found
+
+
+class Operators(TorchDispatchMode):
+    """Counts what torch computes."""
+
+    def __init__(self, seen: collections.Counter[str]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.seen[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def computed_in_calls(
+    arguments: argparse.Namespace, place: Path
+) -> tuple[int, collections.Counter[str], int]:
+    """Recorded calls of the decoder, what torch computed in them, and how often they waited."""
+    steps = decoder_steps(arguments)
+    seen: collections.Counter[str] = collections.Counter()
+    calls = itertools.count()
+    waits = 0
+
+    def watched(part: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        if part not in ("before the call", "after the call"):
+            return act
+
+        def within(*args: Any) -> Any:
+            nonlocal waits
+            if part == "before the call":
+                next(calls)
+            with warnings.catch_warnings(record=True) as said, Operators(seen):
+                warnings.simplefilter("always")
+                if torch.cuda.is_available():
+                    torch.cuda.set_sync_debug_mode("warn")
+                result = act(*args)
+                if torch.cuda.is_available():
+                    torch.cuda.set_sync_debug_mode("default")
+            waits += sum("synchroniz" in str(one.message) for one in said)
+            return result
+
+        return within
+
+    with trace(place / "computed", TARGETS, share=arguments.share):
+        for _ in range(500 // arguments.steps):
+            steps()
+        with replaced(watched):
+            for _ in range(arguments.rounds):
+                steps()
+    return next(calls), seen, waits
 
 
 def call(arguments: argparse.Namespace, place: Path) -> tuple[float, float]:
@@ -129,14 +266,34 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="of the decoder in a round")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--parts", action="store_true", help="take a recorded call apart, too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        plain, recorded, ratio = decoder(arguments, Path(place))
+        plain, recorded, ratio, (low, high) = decoder(arguments, Path(place))
         one, other = call(arguments, Path(place))
     table = Table("", "without", "with", "ratio", title=f"{arguments.share:.0%} of calls recorded")
-    table.add_row("a step", f"{plain * 1e3:.3f} ms", f"{recorded * 1e3:.3f} ms", f"{ratio:.4f}")
+    words = f"{ratio:.4f} ({low:.4f}–{high:.4f})"
+    table.add_row("a step", f"{plain * 1e3:.3f} ms", f"{recorded * 1e3:.3f} ms", words)
     table.add_row("a call", f"{one * 1e6:.3f} us", f"{other * 1e6:.3f} us", "none is chosen")
     Console().print(table)
+    if arguments.parts:
+        with tempfile.TemporaryDirectory() as place:
+            say_parts(arguments, Path(place))
+
+
+def say_parts(arguments: argparse.Namespace, place: Path) -> None:
+    """Prints what a recorded call is made of."""
+    parts = parts_of_a_call(arguments, place)
+    table = Table("part", "median", "mean", "of ten one", title="us of a recorded call")
+    for part, times in parts.items():
+        if len(times) > 1:
+            median, mean = statistics.median(times), statistics.fmean(times)
+            tenth = statistics.quantiles(times, n=10)[-1]
+            table.add_row(part, f"{median:.1f}", f"{mean:.1f}", f"{tenth:.1f}")
+    Console().print(table)
+    calls, seen, waits = computed_in_calls(arguments, place)
+    said = ", ".join(f"{name} {count}" for name, count in seen.most_common(8)) or "nothing"
+    Console().print(f"In {calls} recorded calls torch computed {said}, and waited {waits} times.")
 
 
 if __name__ == "__main__":

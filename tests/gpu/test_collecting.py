@@ -95,3 +95,22 @@ def test_captures_are_left_alone_and_replays_are_right(tmp_path):
     found = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
     told = found["torch.nn.functional.softmax"]
     assert told["not_recorded"] == {"within a graph capture": 1} and told["recorded"] == 1
+
+
+def test_recording_a_call_of_a_known_kind_waits_for_no_device(tmp_path):
+    x, weight = torch.randn(4, 8, device="cuda"), torch.randn(8, 8, device="cuda")
+    targets = ["torch.nn.functional.linear", "torch.nn.functional.softmax"]
+    with trace(tmp_path / "out", targets):
+        for _ in range(3):
+            torch.nn.functional.linear(x, weight)
+            torch.nn.functional.softmax(x, -1)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(5):
+                torch.nn.functional.linear(x, weight)
+                torch.nn.functional.softmax(x, -1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    found = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
+    for target in targets:
+        assert found[target]["recorded"] == 8 and not found[target]["not_recorded"]

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
+from ..recording.call_arguments import POSITION
 from ..recording.module_state import read_with_methods
-from ..recording.traced_function import POSITION, TracedFunction
+from ..recording.traced_function import TracedFunction
 from ..recording.wrapper_code import recorded_by
 from .definition_draft import DefinitionDraft
 

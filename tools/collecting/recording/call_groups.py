@@ -37,6 +37,33 @@ class TensorSeen:
     strides: tuple[int, ...] | None
 
 
+TENSORS = (torch.Tensor, torch.nn.Parameter)
+PLAIN = (bool, int, float, str, torch.dtype, type(None))
+"""Kinds of values that a text can hold."""
+
+
+def key_of(arguments: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What tells a call's group again without looking closer; None where that has to be done.
+
+    Calls of one group may have several. A float goes by its text, for one that is no number
+    equals no other.
+    """
+    parts: list[Any] = []
+    for name, value in arguments.items():
+        kind = type(value)
+        if kind in TENSORS:
+            parts += (name, value.shape, value.dtype, value.stride())
+        elif kind is float:
+            parts += (name, kind, repr(value))
+        elif kind in PLAIN:
+            parts += (name, kind, value)
+        elif isinstance(value, tuple | list) and all(type(one) in PLAIN for one in value):
+            parts += (name, tuple, repr(tuple(value)))
+        else:
+            return None
+    return tuple(parts)
+
+
 def seen(value: torch.Tensor) -> TensorSeen:
     """The form of a tensor."""
     dtype = str(value.dtype).removeprefix("torch.")
@@ -85,6 +112,8 @@ class CallGroup:
         outputs: what came back, or was written into arguments; None while it is not known.
         written: the arguments that were written, where the function returns nothing.
         returns: of a function that returns tensors and None in a row, which output each is.
+        structure: names of tensors that hold no floating-point numbers; None while none was looked
+            at.
         contents: of integer tensors and masks.
         samples: of every tensor, some rows of a few calls.
         count: calls that were recorded.
@@ -97,6 +126,7 @@ class CallGroup:
     outputs: tuple[TensorSeen, ...] | None = None
     written: tuple[str, ...] = ()
     returns: tuple[int | None, ...] | None = None
+    structure: tuple[str, ...] | None = None
     contents: list[StoredContents] = field(default_factory=list[StoredContents])
     samples: dict[str, list[torch.Tensor]] = field(default_factory=dict[str, list[torch.Tensor]])
     count: int = 0
@@ -116,16 +146,17 @@ class CallGroup:
         After the first `MOST_CONTENTS`, each further content takes the place of one by the rule of
         reservoirs, so that each call had the same chance.
         """
-        given = {
-            name: value
-            for name, value in arguments.items()
-            if name in self.tensors
-            and (name in masks or not value.dtype.is_floating_point)
-            and not value.is_meta
-        }
-        self.entered += 1
+        if self.structure is None:
+            tensors = {name: arguments[name] for name in self.tensors}
+            floating = [name for name, value in tensors.items() if value.dtype.is_floating_point]
+            self.structure = tuple(name for name in tensors if name not in floating)
+        names = self.structure
+        if masks:
+            names = tuple(name for name in self.tensors if name in masks or name in names)
+        given = {name: value for name in names if not (value := arguments[name]).is_meta}
         if not given:
             return True
+        self.entered += 1
         place = rng.randrange(self.entered)
         if place >= MOST_CONTENTS:
             return True

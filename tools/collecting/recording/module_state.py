@@ -23,16 +23,17 @@ def state_of(
         taken: names of arguments, under which nothing of the module can go.
     """
     forward = inspect.unwrap(getattr(forward, "__func__", forward))
-    code = getattr(forward, "__code__", None)
-    named = set(code.co_names) if code else set[str]()
     read = read_with_methods(type(module), forward)
-    tensors = [*module.named_parameters(), *module.named_buffers()]
     found: dict[str, Any] = {
         name.replace(".", "_"): value
-        for name, value in tensors
+        for name, value in (*module.named_parameters(), *module.named_buffers())
         if read is None or name.partition(".")[0] in read
     }
-    for name in sorted((named | (read or set())) - found.keys()):
+    named = read
+    if named is None:
+        code = getattr(forward, "__code__", None)
+        named = frozenset(code.co_names if code else ())
+    for name in sorted(named - found.keys()):
         value = getattr(module, name, taken)
         if value is None or isinstance(value, bool | int | float | str | torch.dtype):
             found[name] = value

@@ -7,7 +7,6 @@ counter; the chosen ones lie at random distances, so that no rhythm of a program
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import math
 import random
@@ -21,7 +20,8 @@ import torch
 
 from ...schema.drawn_inputs import ValueStatistics
 from ..adapters.adapter import Adapter, RememberedCalls
-from .call_groups import MOST_SAMPLED, ByteLimit, CallGroup, TensorSeen, seen
+from .call_arguments import CallArguments
+from .call_groups import MOST_SAMPLED, PLAIN, ByteLimit, CallGroup, TensorSeen, key_of, seen
 from .module_state import state_of
 from .returned_values import returned_places, returned_tensors
 from .tensor_samples import statistics_of, two_valued
@@ -29,17 +29,13 @@ from .wrapper_code import wrapper_of
 
 MOST_GROUPS = 512
 """Of one function; further ones are counted together and left out of the dataset."""
+MOST_KEYS = 4 * MOST_GROUPS
+"""By which calls of known groups are told again."""
 MOST_SAMPLED_CALLS = 32
 """Of one function, of whose tensors samples are taken: more would make recording dearer."""
 
-POSITION = "argument_"
-"""Begins the names of arguments of functions that name none, before their positions."""
-
 WITHOUT_VALUES = "torch._subclasses."
 """Begins the module of those types of tensors by which torch traces programs: they hold nothing."""
-
-PLAIN = (bool, int, float, str, torch.dtype, type(None))
-"""Kinds of values that a text can hold."""
 
 Within = Callable[["TracedFunction"], str | None]
 """Says why a chosen call is left out, for it lies within another that is recorded."""
@@ -81,6 +77,7 @@ class TracedFunction:
         self.adapter = adapter
         self.remembered = RememberedCalls()
         self.groups: dict[Any, CallGroup] = {}
+        self._known: dict[Any, CallGroup] = {}
         self.skipped: dict[str, int] = {}
         self.of_module: set[str] = set()
         self.masks: set[str] = set()
@@ -88,7 +85,7 @@ class TracedFunction:
         self._sampled = 0
         self._module = module
         self._space = space
-        self._names = names
+        self._arguments = CallArguments(original, names)
         self._within = within
         self._writes = names is not None
         self._lock = threading.Lock()
@@ -97,10 +94,6 @@ class TracedFunction:
         self._counter = itertools.count(1)
         self._due = [1]
         self._total: int | None = None
-        try:
-            self._signature: inspect.Signature | None = inspect.signature(original)
-        except (TypeError, ValueError):
-            self._signature = None
 
     @property
     def calls(self) -> int:
@@ -153,7 +146,10 @@ class TracedFunction:
         if distance is not None:
             steps = math.log(1.0 - self._rng.random()) / distance
             self._due[0] += 1 + int(steps)
-        entered = self._guarded(self._entered, args, kwargs)
+        try:
+            entered = self._entered(args, kwargs)
+        except Exception as error:  # whatever arguments are like, the program goes on
+            entered = self._skip(f"not recorded: {type(error).__name__}")
         begin = time.perf_counter()
         try:
             result = original(*args, **kwargs)
@@ -163,45 +159,65 @@ class TracedFunction:
             raise
         seconds = time.perf_counter() - begin
         if entered is not None:
-            self._guarded(self._left, *entered, result, seconds)
+            try:
+                self._left(*entered, result, seconds)
+            except Exception as error:
+                self._skip(f"not recorded: {type(error).__name__}")
         return result
 
-    def _guarded(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return act(*arguments)
-        except Exception as error:  # whatever arguments are like, the program goes on
-            self._skip(f"not recorded: {type(error).__name__}")
-            return None
+    # What follows runs once in a hundred calls, when no cache has it any more: of a call of a known
+    # kind as little as can be is done, and in few functions.
 
     def _entered(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[CallGroup, dict[str, Any], dict[str, Any]] | None:
+    ) -> tuple[CallGroup, Mapping[str, Any], Mapping[str, Any]] | None:
         """The group of a call that is about to be made, its arguments, and copies of some."""
         if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
             return self._skip("within a graph capture")
         arguments = self._inputs(args, kwargs)
         if arguments is None:
             return self._skip("not a call that the adapter takes")
+        key = key_of(arguments)
+        group = self._known.get(key)
+        if group is None:
+            described = self._described(arguments)
+            if isinstance(described, str):
+                return self._skip(described)
+            if self._within is not None and described.tensors and (why := self._within(self)):
+                return self._skip(why)
+            group = self._group_like(described, key)
+            if group is None:
+                return self._skip("too many shapes")
+        elif self._within is not None and group.tensors and (why := self._within(self)):
+            return self._skip(why)
+        if group.structure != () or group.sampled < MOST_SAMPLED or self.masks:
+            with self._lock:
+                # For a call may change what it is given: before it.
+                self._sample(group, arguments)
+                if not group.keep(arguments, self.masks, self._space, self._rng):
+                    self.contents_not_kept += 1
+        if self._writes and group.outputs is None:
+            return group, arguments, _copies(arguments)
+        return group, arguments, {}
+
+    def _described(self, arguments: Mapping[str, Any]) -> CallGroup | str:
+        """A group that a call is of; or why it is of none."""
         group = CallGroup({}, {}, {})
         for name, value in arguments.items():
             if (why := self._placed(group, name, value)) is not None:
-                return self._skip(why)
-        if self._within is not None and group.tensors and (why := self._within(self)):
-            return self._skip(why)
-        key = repr((group.tensors, group.numbers, group.constants))
+                return why
+        return group
+
+    def _group_like(self, one: CallGroup, key: Any) -> CallGroup | None:
+        """The group that there is already, or this one; None where there are too many."""
+        said = repr((one.tensors, one.numbers, one.constants))
         with self._lock:
-            known = self.groups.get(key)
-            if known is None and len(self.groups) < MOST_GROUPS:
-                known = self.groups[key] = group
-            if known is None:
-                why = "too many shapes"
-                self.skipped[why] = self.skipped.get(why, 0) + 1
+            if said not in self.groups and len(self.groups) >= MOST_GROUPS:
                 return None
-            # For a call may change what it is given: before it.
-            self._sample(known, arguments)
-            if not known.keep(arguments, self.masks, self._space, self._rng):
-                self.contents_not_kept += 1
-        return known, arguments, self._copies(known, arguments)
+            group = self.groups.setdefault(said, one)
+            if key is not None and len(self._known) < MOST_KEYS:
+                self._known[key] = group
+            return group
 
     def _placed(self, group: CallGroup, name: str, value: Any) -> str | None:
         """Notes an argument as what it is to a workload; returns why it can be nothing to one."""
@@ -232,24 +248,19 @@ class TracedFunction:
             return False
         return isinstance(value, int | float)
 
-    def _copies(self, group: CallGroup, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Copies of the arguments of a function that is known to return nothing, for one call."""
-        if not self._writes or group.outputs is not None:
-            return {}
-        return {
-            name: value.detach().clone()
-            for name, value in arguments.items()
-            if isinstance(value, torch.Tensor)
-        }
-
     def _left(
         self,
         group: CallGroup,
-        arguments: dict[str, Any],
-        copies: dict[str, Any],
+        arguments: Mapping[str, Any],
+        copies: Mapping[str, Any],
         result: Any,
         seconds: float,
     ) -> None:
+        if group.outputs is not None:
+            with self._lock:
+                group.count += 1
+                group.seconds += seconds
+            return
         written: tuple[str, ...] = ()
         came = result if self.adapter is None else self.adapter.outputs(result)
         outputs = _outputs(came)
@@ -264,12 +275,11 @@ class TracedFunction:
             group.count += 1
             group.seconds += seconds
 
-    def _inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Inputs by name: arguments, what a module holds, or what the adapter makes of them."""
         if self.adapter is not None:
-            made = self.adapter.made(self.remembered, args, kwargs)
-            return None if made is None else dict(made)
-        arguments = self._named(args, kwargs)
+            return self.adapter.made(self.remembered, args, kwargs)
+        arguments = self._arguments.named(args, kwargs)
         first = next(iter(arguments.values()), None)
         module = self._module
         if module is None and isinstance(first, torch.nn.Module):
@@ -280,26 +290,18 @@ class TracedFunction:
             arguments |= state
         return arguments
 
-    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by their parameters; those of functions written in C by their positions."""
-        if self._names is not None:
-            return dict(zip(self._names, args, strict=False)) | dict(kwargs)
-        placed = {f"{POSITION}{number}": value for number, value in enumerate(args)}
-        if self._signature is None:
-            return placed | dict(kwargs)
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        found = dict(bound.arguments)
-        for name, parameter in self._signature.parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL and found.pop(name):
-                return placed | dict(kwargs)
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                found |= found.pop(name)
-        return found
-
     def _skip(self, why: str) -> None:
         with self._lock:
             self.skipped[why] = self.skipped.get(why, 0) + 1
+
+
+def _copies(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of the arguments of a function that is known to return nothing, for one call."""
+    return {
+        name: value.detach().clone()
+        for name, value in arguments.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def _outputs(result: Any) -> tuple[TensorSeen, ...] | None:

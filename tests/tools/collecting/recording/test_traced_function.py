@@ -8,8 +8,10 @@ import threading
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernel_harness.tools.collecting.recording.call_groups import ByteLimit
+from kernel_harness.tools.collecting.adapters.table import adapter_of
+from kernel_harness.tools.collecting.recording.call_groups import MOST_SAMPLED, ByteLimit
 from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
 from kernel_harness.tools.collecting.tracing import trace
 from kernel_harness.tools.errors import RequestError
@@ -126,3 +128,63 @@ def test_calls_within_a_graph_capture_are_left_alone_and_counted(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     assert wrapper(x).tolist() == [1, 2, 3]
     assert not recorder.groups and recorder.skipped == {"within a graph capture": 1}
+
+
+def test_calls_that_differ_in_a_numbers_kind_are_of_two_groups_however_often_they_come():
+    recorder = TracedFunction("f", lambda x, y: x, ByteLimit(0))
+    wrapper, x = recorder.wrapper(), torch.zeros(2)
+    for _ in range(3):
+        for number in (1, 1.0, True, 0.0, -0.0, float("nan"), (1, 2), [1, 2], (1.0, 2)):
+            wrapper(x, number)
+    said = [repr(g.numbers or g.constants) for g in recorder.groups.values()]
+    assert [g.count for g in recorder.groups.values()] == [3, 3, 3, 3, 3, 3, 6, 3], said
+
+
+def test_a_strided_tensor_is_of_a_group_of_its_own_and_a_parameter_is_not():
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0))
+    wrapper, x = recorder.wrapper(), torch.zeros(2, 2)
+    for _ in range(2):
+        for given in (x, torch.nn.Parameter(x), x.t(), x.double()):
+            wrapper(given)
+    assert [g.count for g in recorder.groups.values()] == [4, 2, 2]
+
+
+def test_what_holds_no_values_is_left_out_beside_real_tensors_of_its_shape():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0))
+    wrapper, x = recorder.wrapper(), torch.zeros(2)
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor(x)
+    for given in (x, fake, x):
+        wrapper(given)
+    assert [g.count for g in recorder.groups.values()] == [2]
+    assert recorder.skipped == {"within a compilation": 1}
+
+
+class OperatorsOfTorch(TorchDispatchMode):
+    """Counts what is computed by torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_recording_a_call_of_a_known_kind_computes_nothing():
+    original = torch.nn.functional.linear
+    name = "torch.nn.functional.linear"
+    adapter = adapter_of(name, original, ())
+    recorder = TracedFunction(name, original, ByteLimit(0), adapter=adapter)
+    wrapper, x, weight = recorder.wrapper(), torch.randn(4, 8), torch.randn(8, 8)
+    for _ in range(MOST_SAMPLED):
+        wrapper(x, weight)
+    with OperatorsOfTorch() as alone:
+        original(x, weight)
+    with OperatorsOfTorch() as recorded:
+        wrapper(x, weight)
+    assert recorded.names == alone.names and alone.names
+    assert [g.count for g in recorder.groups.values()] == [MOST_SAMPLED + 1]
