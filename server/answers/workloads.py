@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ...tools.documents import ReportSlice
     from ...tools.schema.flashinfer_trace import TensorSpec
     from ...tools.workloads.listing import DefinitionListing, Starts, WorkloadListing
+    from ...tools.workloads.operators import Operator
     from ...tools.workloads.regimes import ShapeSample
     from ...tools.workloads.workspace import Workspace
 
@@ -55,11 +56,15 @@ PROBLEMS_SHOWN = 5
 MOST_PROBLEMS = 40
 
 
-def environment_answer(report: EnvironmentReport, own: int = 0) -> EnvironmentAnswer:
+def environment_answer(
+    report: EnvironmentReport, own: int = 0, checked: Operator | None = None, cluster: str = ""
+) -> EnvironmentAnswer:
     """What this machine can do, what is missing, and what each missing thing costs.
 
     Args:
         own: how many of the dataset's problems, the first, are of the definition that was asked of.
+        checked: that definition, where nothing of it is at fault.
+        cluster: whose nodes judge, in place of this machine.
     """
     shown = max(PROBLEMS_SHOWN, min(own, MOST_PROBLEMS))
     later = ", ".join(report.needed_with_a_gpu())
@@ -69,6 +74,10 @@ def environment_answer(report: EnvironmentReport, own: int = 0) -> EnvironmentAn
             f"Nothing can be judged: the setting device names {report.device}, which is not here. "
             "Set it to auto."
         )
+    elif cluster:
+        timed = "and timed " if report.executor is Executor.CUDA else ""
+        first = f"Candidates are judged {timed}on the nodes of {cluster}, not on this machine."
+        first += "" if timed else " On processors latencies are null."
     elif report.executor is Executor.CUDA:
         first = f"Candidates run and are timed on {report.device} ({names})."
     else:
@@ -77,6 +86,7 @@ def environment_answer(report: EnvironmentReport, own: int = 0) -> EnvironmentAn
         report,
         summary=lines(
             first,
+            _checked_words(checked) if checked is not None else None,
             *(
                 f"Missing {tool.name}: {tool.costs}. {tool.remedy or ''}".strip()
                 for tool in report.missing()
@@ -97,6 +107,15 @@ def environment_answer(report: EnvironmentReport, own: int = 0) -> EnvironmentAn
         isolation=IsolationPart.of(
             report.isolation or Isolation(level="unknown"), note=report.isolation_note
         ),
+    )
+
+
+def _checked_words(operator: Operator) -> str:
+    files = sorted(path.name for path in operator.folder.glob("*.py")) if operator.folder else []
+    count = counted(len(operator.workloads), "workload")
+    return (
+        f"Checked {operator.name}, nothing is wrong: {', '.join(files) or 'its reference'} and "
+        f"{count} were read, and its code ran on the smallest."
     )
 
 

@@ -34,11 +34,13 @@ async def check_environment(
     `definition` its code is run: all that makes it unfit is in `dataset_problems`. Example:
     check_environment(definition='silu_mul'). Next: list_workloads.
     """
-    harness, found = harness_of(ctx), list[str]()
+    harness, found, fit = harness_of(ctx), list[str](), None
     if definition is not None:
         async with progress_to(ctx) as progress:
             found = await harness.operator_problems(definition, progress)
-    return environment_answer(await in_thread(harness.check_environment, found), len(found))
+        fit = harness.dataset.operator(definition) if not found else None
+    report = await in_thread(harness.check_environment, found)
+    return environment_answer(report, len(found), fit, harness.settings.cluster)
 
 
 async def list_workloads(

@@ -86,7 +86,11 @@ def extract(file: Path, folder: Path, names: re.Pattern[str]) -> list[str]:
     """
     found: list[str] = []
     try:
-        if file.exists() and not file.is_file():
+        if not file.exists():
+            raise DatasetError(
+                "There is no such file", where=str(file), remedy="Name one that is here."
+            )
+        if not file.is_file():
             raise _refused(file, "it is no file")  # a pipe would be waited for
         size = file.stat().st_size
         if size > MOST_BYTES:
@@ -101,7 +105,7 @@ def extract(file: Path, folder: Path, names: re.Pattern[str]) -> list[str]:
                     raise _refused(file, f"it holds more than {MOST_FILES} files")
                 _write(tar, member, folder / name)
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:
-        raise _refused(file, str(error)) from error
+        raise _refused(file, getattr(error, "strerror", None) or str(error)) from error
     return found
 
 

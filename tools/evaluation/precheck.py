@@ -8,6 +8,8 @@ holds the interpreter's lock, so sources beyond a bound are left to the candidat
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Sequence
 
 from ..errors import DatasetError, HarnessError
 from ..schema.evaluation import Failure, Stage, Status
@@ -17,6 +19,12 @@ from ..text import python_tree
 PYTHON = ("python", "triton", "tilelang")
 MOST_PARSED = 64 << 10
 """Characters of Python, over all sources: they take a quarter of a second at worst."""
+
+_LACKING = re.compile(
+    r"NotImplementedError: (.*?not implemented for '\w+'"
+    r"|Could not run '[^']+' with arguments from the 'CPU' backend)"
+)
+"""How torch says that it has a function for other types, or other devices, alone."""
 
 
 def precheck(solution: Solution, definition: Definition) -> tuple[Status, Failure] | None:
@@ -132,12 +140,31 @@ def interruption(message: str) -> Failure:
     )
 
 
-def operator_fault(error: DatasetError) -> Failure:
-    """The failure of an evaluation whose operator is at fault."""
+def operator_fault(
+    error: DatasetError, others: Sequence[str] = (), *, interpreted: bool = False
+) -> tuple[Status, Failure]:
+    """The status and failure of an evaluation whose operator cannot be used here.
+
+    Args:
+        others: what else of its files is at fault, each with its place.
+        interpreted: it ran without a GPU, where torch lacks functions for some types.
+    """
     place = f" ({error.where})" if error.where else ""
-    return Failure(
+    if interpreted and (lacking := _LACKING.search(error.what)):
+        failure = Failure(
+            stage=Stage.REQUEST,
+            kind="needs_gpu",
+            message=f"This machine cannot judge it: torch on the processor lacks what the "
+            f"operator's own code calls: {lacking[1]}{place}.",
+            remedy="Evaluate it on a machine with an NVIDIA GPU.",
+        )
+        return Status.NOT_JUDGED, failure
+    file = (error.where or "\0").partition(", line ")[0]
+    more = "".join(f" Also {one}." for one in others if not one.startswith(file))
+    failure = Failure(
         stage=Stage.REQUEST,
         kind="operator",
-        message=f"{error.what}{place}",
+        message=f"{error.what}{place}{'.' * bool(more)}{more}",
         remedy=error.remedy or "Correct the operator's files; no change to the candidate helps.",
     )
+    return Status.INVALID_REFERENCE, failure

@@ -24,6 +24,7 @@ from ..schema.evaluation import UNDECIDED, Evaluation, Executor, Status
 from ..schema.recognition import Recognition
 from ..settings import Settings
 from ..signing.keyring import Keyring, Verification
+from ..workloads.dataset_problem import syntax_faults
 from ..workloads.operators import Operator
 from ..workloads.regimes import ShapeSample, sample_shapes
 from .floors import OPERATOR, with_floors, with_operator
@@ -274,7 +275,9 @@ class EvaluationService:
         except InfrastructureError as error:
             return pending.failed(Status.INFRASTRUCTURE_ERROR, infrastructure_fault(error))
         except DatasetError as error:
-            return pending.failed(Status.INVALID_REFERENCE, operator_fault(error))
+            folder, interpreted = request.operator.folder, self.executor is Executor.INTERPRETER
+            others = await asyncio.to_thread(syntax_faults, folder) if folder else ()
+            return pending.failed(*operator_fault(error, others, interpreted=interpreted))
 
     def _planned(self, pending: PendingEvaluation, judged_by: str) -> EvaluatePlan | Evaluation:
         """What the judge is to do; the record of what needs no judge to be refused."""

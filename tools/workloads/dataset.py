@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +93,8 @@ class Dataset:
     def operator(self, name: str) -> Operator:
         """Finds an operator by its name, a unique beginning, a unique part, or its parts in order.
 
+        A part of a number is none: of softmax_v32000 no v3200 is meant.
+
         Raises:
             RequestError: when none or several fit, naming the nearest.
             DatasetError: when its own file cannot be used.
@@ -102,8 +105,9 @@ class Dataset:
         self._refuse_unusable(short, str.__eq__)
         known = list(self.operators)
         lowered = short.lower()
-        for fits in (str.startswith, str.__contains__, _has_parts):
-            matches = [n for n in known if lowered and fits(n.lower(), lowered)]
+        whole = _uncut(lowered)
+        for fits in (whole.match, whole.search, partial(_has_parts, short=lowered)):
+            matches = [n for n in known if lowered and fits(n.lower())]
             if len(matches) == 1:
                 return self.operators[matches[0]]
             if matches:
@@ -131,6 +135,12 @@ class Dataset:
             remedy = "Correct that file; no change to the candidate helps. check_environment with "
             remedy += "that definition lists every fault of its folder."
             raise DatasetError(what, where=str(problem), remedy=remedy)
+
+
+def _uncut(short: str) -> re.Pattern[str]:
+    """Finds a short form where it cuts no number."""
+    before, after = (r"(?<!\d)" * short[:1].isdigit(), r"(?!\d)" * short[-1:].isdigit())
+    return re.compile(f"{before}{re.escape(short)}{after}")
 
 
 def _has_parts(name: str, short: str) -> bool:

@@ -206,6 +206,8 @@ def code_problems(operator: Operator) -> list[str]:
     for file, called in CALLED.items() if folder else ():
         path = Path(folder or "", file)
         source = path.read_text("utf-8", "replace") if path.is_file() else None
+        if any(fault.startswith(f"{path}:") for fault in problems):
+            continue
         names = _functions(source) if source is not None else set(called)
         if not names & set(called):
             listed = " or ".join(called)

@@ -61,6 +61,21 @@ def test_a_device_that_is_not_here_is_never_said_to_be_timed_on(device, here):
     assert device in first
 
 
+@pytest.mark.parametrize("executor", list(Executor))
+def test_over_a_cluster_nothing_is_said_to_be_judged_here(executor):
+    """A server on a laptop said that candidates are judged there."""
+    report = environment(executor=executor)
+    first = environment_answer(report, cluster="ray://head:10001").summary.splitlines()[0]
+    assert "on the nodes of ray://head:10001, not on this machine" in first
+    assert ("timed" in first) is (executor is Executor.CUDA) is ("null" not in first)
+
+
+def test_an_operator_that_is_fit_is_said_to_be_checked_and_how():
+    """Nothing was said, as of a definition that nobody had asked about."""
+    said = environment_answer(environment(), 0, operator(3)).summary
+    assert "Checked double, nothing is wrong: its reference and 3 workloads were read" in said
+
+
 def test_only_a_tool_that_is_missing_has_a_cost_and_a_remedy():
     costs = {"costs": "no CUDA sources", "remedy": "Install it."}
     tools = [

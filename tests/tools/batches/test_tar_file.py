@@ -133,3 +133,10 @@ def test_a_pipe_is_no_file_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(DatasetError, match="no file"):
         extract(tmp_path / "pipe", tmp_path / "out", re.compile("a"))
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    """It was to be taken again from the machine that wrote it."""
+    with pytest.raises(DatasetError, match="There is no such file") as caught:
+        extract(tmp_path / "results.tar", tmp_path, NAMES)
+    assert caught.value.where == str(tmp_path / "results.tar")

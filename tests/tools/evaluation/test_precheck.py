@@ -1,6 +1,7 @@
 import pytest
 
-from kernel_harness.tools.evaluation.precheck import precheck
+from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.evaluation.precheck import operator_fault, precheck
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 
@@ -75,3 +76,33 @@ def test_a_solution_for_another_operator_is_refused(operator):
 def test_a_source_that_takes_long_to_parse_is_left_to_the_judge(operator, monkeypatch):
     monkeypatch.setattr(f"{precheck.__module__}.ast", None)
     assert fault(operator, "def run(x, y): pass\n" + "x\n" * (3 << 20)) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\"cdist\" not implemented for 'Half'",
+        "Could not run 'aten::_weight_int4pack_mm' with arguments from the 'CPU' backend",
+    ],
+)
+def test_what_torch_lacks_without_a_gpu_is_this_machines_and_not_the_operators(said):
+    """A reference that runs on its device was called invalid."""
+    error = DatasetError(f"The reference failed with NotImplementedError: {said}", where="r.py")
+    status, failure = operator_fault(error, interpreted=True)
+    assert (status, failure.kind) == (Status.NOT_JUDGED, "needs_gpu")
+    assert said in failure.message and "GPU" in failure.remedy
+    assert operator_fault(error)[0] is Status.INVALID_REFERENCE
+
+
+def test_an_operators_own_refusal_is_its_fault_without_a_gpu_too():
+    error = DatasetError("The reference failed with NotImplementedError: half", where="r.py")
+    assert operator_fault(error, interpreted=True)[0] is Status.INVALID_REFERENCE
+
+
+def test_files_at_fault_beside_the_first_are_named_once():
+    error = DatasetError("It cannot be imported", where="/o/cost.py")
+    others = ["/o/cost.py:3: it is no Python", "/o/inputs.py:9: it is no Python"]
+    _, failure = operator_fault(error, others)
+    assert failure.message == (
+        "It cannot be imported (/o/cost.py). Also /o/inputs.py:9: it is no Python."
+    )

@@ -241,6 +241,22 @@ def test_a_fault_of_the_operator_is_told_as_its_and_judged_again(service, operat
     assert not second.earlier
 
 
+def test_every_file_of_the_operator_that_is_no_python_is_named(service, operator, tmp_path):
+    """One was corrected, and the next evaluation named the other."""
+    for name in ("cost.py", "inputs.py"):
+        (tmp_path / name).write_text("def x(:\n")
+
+    async def once():
+        broken = replace(operator, folder=tmp_path)
+        found = await service.evaluate(EvaluationRequest(broken, named("fine"), Scope.FULL), 30)
+        await service._pool.close()
+        return found.evaluation
+
+    found = asyncio.run(once())
+    assert found.status is Status.INVALID_REFERENCE and found.failure is not None
+    assert f"({tmp_path}/cost.py). Also {tmp_path}/inputs.py:1: " in found.failure.message
+
+
 def test_past_its_patience_the_trial_goes_on_and_is_found_by_id(service, operator):
     async def impatient():
         request = EvaluationRequest(operator, named("slow"), Scope.FULL)

@@ -294,6 +294,16 @@ def test_an_operator_is_found_by_words_of_its_name_in_order(
         dataset.operator("attention_dsa")
 
 
+@pytest.mark.parametrize("name", ["softmax_v3200", "max_v3200", "2000"])
+def test_a_part_of_a_number_names_no_operator(write_operator: Write, name: str) -> None:
+    """Optimising softmax_v3200 was a search of hours for softmax_v32000."""
+    dataset = Dataset.load(write_operator("softmax_v32000"))
+    with pytest.raises(RequestError, match="Nearest: softmax_v32000"):
+        dataset.operator(name)
+    for whole in ("softmax", "softmax_v", "v32000", "32000"):
+        assert dataset.operator(whole).name == "softmax_v32000"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("scale_rowz", "Nearest: scale_rows"), ("o", "ambiguous|Unknown"), ("", "Unknown")],
