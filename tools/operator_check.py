@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from .errors import DatasetError, HarnessError
 from .evaluation.plan import EvaluationRequest, chosen_workloads, make_plan, work_estimate
+from .evaluation.precheck import lacking_here
 from .messages.judge import CheckOperator, Checks, OperatorChecked
 from .progress import OnProgress
 from .schema.evaluation import Evaluation, Executor, Scope, Status
@@ -68,7 +69,9 @@ class OperatorCheck:
             limit_s=self.settings.budget_s(self.device),
         )
         answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
-        faults += answer.problems
+        for said in answer.problems:
+            lacking = lacking_here(said) if self.device == "cpu" else None
+            faults.append(f"{lacking}. Check it on a machine with a GPU." if lacking else said)
         return faults or await self._reference_judged(operator, progress)
 
     async def _reference_judged(self, operator: Operator, progress: OnProgress) -> list[str]:

@@ -132,3 +132,11 @@ def test_a_definition_that_cannot_be_read_hides_no_other_fault(judge, folder):
 def test_a_definition_that_there_is_not_is_refused(judge, folder):
     with pytest.raises(RequestError, match="affin"):
         problems(judge, folder.parent, "afine")
+
+
+def test_what_torch_lacks_without_a_gpu_is_to_be_checked_on_one(judge, folder):
+    """The reference was to be corrected."""
+    code = "import torch\n\ndef run(*given):\n    return torch.linalg.qr(torch.ones(4, 4).half())\n"
+    (folder / "reference.py").write_text(code)
+    said = " ".join(problems(judge, folder.parent))
+    assert "not implemented for 'Half'. Check it on a machine with a GPU" in said

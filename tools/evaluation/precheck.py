@@ -140,6 +140,12 @@ def interruption(message: str) -> Failure:
     )
 
 
+def lacking_here(said: str) -> str | None:
+    """What torch lacks without a GPU of what an operator's code calls; None of another fault."""
+    found = _LACKING.search(said)
+    return found and f"torch on the processor lacks what the operator's code calls: {found[1]}"
+
+
 def operator_fault(
     error: DatasetError, others: Sequence[str] = (), *, interpreted: bool = False
 ) -> tuple[Status, Failure]:
@@ -150,15 +156,11 @@ def operator_fault(
         interpreted: it ran without a GPU, where torch lacks functions for some types.
     """
     place = f" ({error.where})" if error.where else ""
-    if interpreted and (lacking := _LACKING.search(error.what)):
-        failure = Failure(
-            stage=Stage.REQUEST,
-            kind="needs_gpu",
-            message=f"This machine cannot judge it: torch on the processor lacks what the "
-            f"operator's own code calls: {lacking[1]}{place}.",
-            remedy="Evaluate it on a machine with an NVIDIA GPU.",
-        )
-        return Status.NOT_JUDGED, failure
+    if interpreted and (lacking := lacking_here(error.what)):
+        message = f"This machine cannot judge it: {lacking}{place}."
+        remedy = "Evaluate it on a machine with an NVIDIA GPU."
+        fields = {"stage": Stage.REQUEST, "kind": "needs_gpu"}
+        return Status.NOT_JUDGED, Failure(**fields, message=message, remedy=remedy)
     file = (error.where or "\0").partition(", line ")[0]
     more = "".join(f" Also {one}." for one in others if not one.startswith(file))
     failure = Failure(
