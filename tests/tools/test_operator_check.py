@@ -138,5 +138,7 @@ def test_what_torch_lacks_without_a_gpu_is_to_be_checked_on_one(judge, folder):
     """The reference was to be corrected."""
     code = "import torch\n\ndef run(*given):\n    return torch.linalg.qr(torch.ones(4, 4).half())\n"
     (folder / "reference.py").write_text(code)
+    definition = json.loads((folder / "definition.json").read_text())
+    (folder / "definition.json").write_text(json.dumps({**definition, "reference": code}))
     said = " ".join(problems(judge, folder.parent))
     assert "not implemented for 'Half'. Check it on a machine with a GPU" in said
