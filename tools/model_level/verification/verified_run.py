@@ -4,7 +4,9 @@
 
 REQUEST is a file that says what is run, OUT one for what was seen. Each run is a process of its
 own, forked after torch is imported and before anything is done with it, so that a run begins as a
-program does and takes a second less. Runs without and with the kernels take turns.
+program does and takes a second less. The first one times calls, and tells what the program imports
+of installed packages; that is imported once for all others. Of those, runs without and with the
+kernels take turns.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from pydantic import TypeAdapter
 
 from ...errors import HarnessError
+from ..preloading import imported_since, preload
 from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .applications import put
@@ -41,23 +44,43 @@ def main(arguments: list[str]) -> int:
     """Makes the runs and writes what was seen; returns the exit status."""
     asked, out = arguments
     request = TypeAdapter(VerifyRequest).validate_json(Path(asked).read_bytes())
-    number, runs = 0, 2 * request.pairs + 1
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for pair in range(request.pairs):
-            for with_kernels in (False, True) if pair % 2 == 0 else (True, False):
-                name = f"{'after' if with_kernels else 'before'}{pair}"
-                number += 1
-                what = f"run {number} of {runs}, {'with' if with_kernels else 'without'} kernels"
-                with _said(what):
-                    status = _forked(_timed, request, with_kernels, pair, folder / name)
-                if status:
-                    return status
-        with _said(f"run {runs} of {runs}, for the times of calls"):
+        with _said(f"run 1 of {2 * request.pairs + 1}, for the times of calls"):
             status = _forked(_called, request, folder / "calls")
+        status = status or _forked(_preloaded, request, folder / "preloaded")
+        if not status and not json.loads((folder / "preloaded.json").read_text("utf-8")):
+            status = _in_pairs(request, folder)
         if status:
             return status
         Path(out).write_bytes(_gathered(request, folder))
+    return 0
+
+
+def _preloaded(request: VerifyRequest, out: Path) -> int:
+    """Makes the runs in pairs after what they import, and says whether it could."""
+    names = json.loads((out.parent / "calls.json").read_text("utf-8"))["imported"]
+    with (
+        _said("what the program imports, for all other runs") if names else contextlib.nullcontext()
+    ):
+        fit = bool(names) and preload(names, _names(request))
+    status = _in_pairs(request, out.parent) if fit else 0
+    out.with_suffix(".json").write_text(json.dumps(fit), encoding="utf-8")
+    return status
+
+
+def _in_pairs(request: VerifyRequest, folder: Path) -> int:
+    """Runs the program without the kernels and with them, in turn; returns an exit status."""
+    number, runs = 1, 2 * request.pairs + 1
+    for pair in range(request.pairs):
+        for with_kernels in (False, True) if pair % 2 == 0 else (True, False):
+            name = f"{'after' if with_kernels else 'before'}{pair}"
+            number += 1
+            what = f"run {number} of {runs}, {'with' if with_kernels else 'without'} kernels"
+            with _said(what):
+                status = _forked(_timed, request, with_kernels, pair, folder / name)
+            if status:
+                return status
     return 0
 
 
@@ -122,6 +145,7 @@ def _called(request: VerifyRequest, out: Path) -> int:
 
     Each target's calls go to its kernel in some steps and to the original in others.
     """
+    known = frozenset(sys.modules)
     steps = PlacedSteps(request.warmup)
     placed: list[PlacedTarget] = []
 
@@ -151,9 +175,15 @@ def _called(request: VerifyRequest, out: Path) -> int:
         "device": device,
         "targets": TypeAdapter(list[AppliedTarget]).dump_python(found),
         "plain_ns": steps.plain_ns,
+        "imported": imported_since(known, _names(request)),
     }
     out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
     return 0
+
+
+def _names(request: VerifyRequest) -> list[str]:
+    """Dotted names of what is replaced, or watched for steps."""
+    return [*(one.target for one in request.targets), *([request.step] if request.step else [])]
 
 
 def _gathered(request: VerifyRequest, folder: Path) -> bytes:

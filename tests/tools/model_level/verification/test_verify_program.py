@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import runpy
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.model_level.verification.gains import ModelVerdict
 from kernel_harness.tools.model_level.verification.program_verification import verify_program
 from kernel_harness.tools.model_level.verification.target_files import read_target, target_named
-from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
+from kernel_harness.tools.model_level.verification.verified_runs import (
+    KernelTarget,
+    VerifiedRuns,
+    VerifyRequest,
+)
 
 MODELS = Path(__file__).parents[4] / "benchmarks/models"
 NETWORKS = [
@@ -118,12 +124,66 @@ def test_a_program_that_leaves_by_itself_is_said_to(known, tmp_path, warm_python
     kernel = known["known_kernel"]("decoder", True)
     kernels = known["write_kernels"](kernel, tmp_path / "kernels", "cpu", "float32")
     (tmp_path / "leaves.py").write_text("import os\nos._exit(0)\n", "utf-8")
+    (tmp_path / "left.py").write_text("def norm(x, weight):\n    return x\n", "utf-8")
     words = [warm_python, str(tmp_path / "leaves.py")]
     with pytest.raises(RequestError, match="came to nothing"):
-        verify_program(words, kernels, [KernelTarget("math.sqrt")], pairs=1)
+        verify_program(words, kernels, [KernelTarget("left.norm")], pairs=1)
     assert "ended its process by os._exit" in capfd.readouterr().err
     with pytest.raises(RequestError, match="not there before it is"):
         verify_program(words, kernels, [KernelTarget("__main__.f")])
+
+
+LIBRARY = """\
+import os
+import pathlib
+import threading
+
+with open(pathlib.Path(__file__).with_suffix(".txt"), "a") as said:
+    said.write(f"{os.getpid()}\\n")
+ENDED = threading.Event()
+"""
+RUNS = """\
+import pathlib
+import sys
+
+from kernel_harness.tools.model_level import preloading
+from kernel_harness.tools.model_level.verification import verified_run
+
+preloading.INSTALLED = (pathlib.Path(sys.argv[3]),)
+sys.path.append(sys.argv[3])
+sys.exit(verified_run.main(sys.argv[1:3]))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("source", "imports"),
+    [("", 2), ("threading.Thread(target=ENDED.wait, daemon=True).start()\n", 6)],
+    ids=["once for all runs but the first", "in each where it starts a thread"],
+)
+def test_what_a_program_imports_of_packages(known, tmp_path, warm_python, source, imports):
+    kernel = known["known_kernel"]("decoder", True)
+    kernels = known["write_kernels"](kernel, tmp_path / "kernels", "cpu", "float32")
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed/a_library.py").write_text(LIBRARY + source, "utf-8")
+    bench = f"import sys\nsys.path.insert(0, '{MODELS}')\n"
+    bench += "import a_library\nimport bench\nsys.argv[1:] = ['decoder', '--steps', '4']\n"
+    (tmp_path / "program.py").write_text(bench + "bench.main()\n", "utf-8")
+    (tmp_path / "runs.py").write_text(RUNS, "utf-8")
+    # The program's folder is looked in first: the targets are found there before it runs.
+    (tmp_path / "layers.py").write_text((MODELS / "layers.py").read_text("utf-8"), "utf-8")
+    request = VerifyRequest(
+        (str(tmp_path / "program.py"),), str(kernels), (kernel.target,), None, 1, 2, 2
+    )
+    asked, out = tmp_path / "asked.json", tmp_path / "out.json"
+    asked.write_bytes(TypeAdapter(VerifyRequest).dump_json(request))
+    words = [warm_python, str(tmp_path / "runs.py"), str(asked), str(out)]
+    subprocess.run([*words, str(tmp_path / "installed")], check=True, timeout=120)
+    runs = TypeAdapter(VerifiedRuns).validate_json(out.read_bytes())
+    assert [len(run.step_ns) for run in (*runs.before, *runs.after)] == [2, 2, 2, 2]
+    assert runs.drift.relative is not None and runs.drift.relative < 1e-4
+    pids = (tmp_path / "installed/a_library.txt").read_text("utf-8").split()
+    assert len(pids) == imports
 
 
 def test_targets_are_named_and_kept_in_an_operator_s_folder(tmp_path):

@@ -1,0 +1,96 @@
+"""What a program imports of installed packages, imported once for several runs of it.
+
+A library may take seconds to import, the same in every run. Processes that are forked after that
+begin as a program does, if nothing was begun by it that a fork does not carry over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import sys
+import sysconfig
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import torch
+
+from ..driver.library import CudaDriver, DriverError
+from ..errors import CapabilityError
+
+LEFT = ("torch", "triton", "kernel_harness")
+"""Are there already, or start workers of their own."""
+NOT_INITIALIZED = 3
+"""Of CUresult."""
+INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
+
+
+def imported_since(known: Collection[str], targets: Sequence[str]) -> list[str]:
+    """Names of modules of installed packages that were imported since, in order.
+
+    Args:
+        known: that were there before.
+        targets: dotted names of what is to be replaced; the packages that hold them are left out,
+            for a module that is imported before may have taken the original.
+    """
+    left = {*LEFT, *(target.partition(".")[0] for target in targets)}
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name not in known
+        and name.partition(".")[0] not in left
+        and _is_installed(getattr(module, "__file__", None))
+    ]
+
+
+def preload(names: Sequence[str], targets: Sequence[str]) -> bool:
+    """Imports modules; returns whether this process may be forked for runs of a program yet.
+
+    It may not once a thread was started or a device is used, nor where a target's package came with
+    the modules.
+    """
+    before = _threads()
+    held = {target.partition(".")[0] for target in targets}
+    there = held & sys.modules.keys()
+    available, torch.cuda.is_available = torch.cuda.is_available, _has_devices
+    try:
+        for name in names:
+            with contextlib.suppress(Exception):  # a run of the program meets it, too, and says so
+                importlib.import_module(name)
+    finally:
+        torch.cuda.is_available = available
+    return not _uses_driver() and _threads() <= before and held & sys.modules.keys() == there
+
+
+def _has_devices() -> bool:
+    """What torch says of its own, but by counting devices: the other way begins to use one."""
+    return torch.cuda.device_count() > 0
+
+
+def _uses_driver() -> bool:
+    """Whether CUDA's driver was begun in this process, which makes it useless in forked ones."""
+    try:
+        CudaDriver().call("cuDeviceGetCount", ctypes.byref(ctypes.c_int()))
+    except CapabilityError:
+        return False
+    except DriverError as error:
+        return error.code != NOT_INITIALIZED
+    return True
+
+
+def _threads() -> int:
+    """Threads of this process, those of libraries among them."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
+
+
+def _is_installed(file: str | None) -> bool:
+    return file is not None and _is_installed_folder(str(Path(file).parent))
+
+
+@functools.cache
+def _is_installed_folder(folder: str) -> bool:
+    return any(Path(folder).resolve().is_relative_to(place) for place in INSTALLED)
