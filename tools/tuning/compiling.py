@@ -17,7 +17,7 @@ from ..messages.judge import EvaluatePlan, JudgeFault, JudgeReport
 from ..progress import OnProgress
 from ..schema.evaluation import Evaluation
 
-MOST_SENT = 16
+MOST_SENT = 48
 """Plans sent before the first is answered: the judge has always another to begin."""
 BUILD_TIMEOUT_S = 90.0
 """Longest build of one variant: one that hangs holds up no more than that."""

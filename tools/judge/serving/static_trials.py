@@ -20,14 +20,15 @@ from ..trial import Trial
 from .channel import Channel, Inbox, fault
 
 logger = logging.getLogger(__name__)
-MOST_AT_ONCE = 8
-"""Each of them has a process a target, and each process may start compilers of its own."""
+MOST_AT_ONCE = 32
+"""Processes that compile: a process keeps one processor busy, and takes some memory."""
 POLL_S = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class _Started:
     evaluation_id: str
+    processes: int
     trial: Trial
     cancellation: Cancellation
     ticking: contextlib.AbstractContextManager[None]
@@ -38,15 +39,14 @@ class StaticTrials:
 
     def __init__(self, context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
         self._context, self._channel, self._inbox = context, channel, inbox
-        processors = len(os.sched_getaffinity(0))
-        self._most = max(2, min(MOST_AT_ONCE, processors // 2))
+        self._most = min(MOST_AT_ONCE, len(os.sched_getaffinity(0)))
 
     def run(self, first: EvaluatePlan) -> Message | None:
         """Reports on each plan; returns the message that is none of them, if one came."""
         started: list[_Started] = []
         message: Message | None = first
         while True:
-            fits = len(started) < self._most
+            fits = len(started) < 2 or sum(one.processes for one in started) < self._most
             if fits and isinstance(message, EvaluatePlan) and message.side_by_side:
                 begun = self._begun(message)
                 started += [begun] if begun is not None else []
@@ -80,7 +80,8 @@ class StaticTrials:
             self._inbox.ended(plan.evaluation_id)
             return None
         ticking.__enter__()
-        return _Started(plan.evaluation_id, trial, cancellation, ticking)
+        processes = max(1, len(plan.checks.static_targets))
+        return _Started(plan.evaluation_id, processes, trial, cancellation, ticking)
 
     def _finish(self, started: _Started) -> None:
         evaluation_id = started.evaluation_id

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+import os
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from kernel_harness.tools.judge.serving import static_trials
+from kernel_harness.tools.judge.serving.static_trials import StaticTrials
 from kernel_harness.tools.messages import judge as wire_judge
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
 
@@ -74,6 +78,72 @@ def test_a_plan_that_cannot_be_begun_is_a_fault_of_its_own(judge, tmp_path):
     plan = static(PYTHON)
     found = answers(judge, [broken, plan])
     assert isinstance(found[plan.evaluation_id], wire_judge.JudgeReport)
+
+
+class Queued:
+    """An inbox whose messages have all come."""
+
+    def __init__(self, messages: list[Any]) -> None:
+        self._messages = messages
+
+    def pending(self) -> bool:
+        return bool(self._messages)
+
+    def next(self) -> Any:
+        return self._messages.pop(0)
+
+    def running(self, evaluation_id: str, cancellation: Any) -> None: ...
+
+    def ended(self, evaluation_id: str) -> None: ...
+
+
+class Compiling:
+    """A trial that compiles until it was looked at some times, and notes how many there are."""
+
+    under_way = 0
+    most = 0
+
+    def __init__(self, *_: Any) -> None:
+        self._looks = 5
+        Compiling.under_way += 1
+        Compiling.most = max(Compiling.most, Compiling.under_way)
+
+    def start_compilers(self) -> None: ...
+
+    @property
+    def compiling(self) -> bool:
+        self._looks -= 1
+        return self._looks > 0
+
+    def run(self) -> Compiling:
+        Compiling.under_way -= 1
+        return self
+
+    def model_dump(self, mode: str) -> dict[str, Any]:
+        return {"dumped_as": mode}
+
+
+@pytest.mark.parametrize(
+    ("processors", "targets", "most"),
+    [(16, ["sm_90"], 16), (16, ["sm_90", "sm_100"], 8), (1, ["sm_90"], 2), (224, ["sm_90"], 32)],
+)
+def test_as_many_compile_at_once_as_there_are_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int, targets: list[str], most: int
+) -> None:
+    monkeypatch.setattr(static_trials, "Trial", Compiling)
+    monkeypatch.setattr(static_trials, "POLL_S", 0.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    monkeypatch.setattr(Compiling, "most", 0)
+    checks = STATIC.model_copy(update={"static_targets": targets})
+    plans = [static(PYTHON).model_copy(update={"checks": checks}) for _ in range(40)]
+    whole = make_plan(make_solution(PYTHON, definition="affine_n64"))
+    inbox = Queued([*plans[1:], whole])
+    sent: list[Any] = []
+    channel = SimpleNamespace(send=sent.append)
+    after = StaticTrials(cast("Any", None), cast("Any", channel), cast("Any", inbox)).run(plans[0])
+    assert Compiling.most == most and after == whole
+    reports = [message for message in sent if isinstance(message, wire_judge.JudgeReport)]
+    assert sorted(r.evaluation_id for r in reports) == sorted(p.evaluation_id for p in plans)
 
 
 @pytest.mark.long
