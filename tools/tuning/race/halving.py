@@ -1,7 +1,7 @@
 """Successive halving: who is measured again, and who is not.
 
 Pure but for the functions that measure. Every contestant is measured with few calls; of each regime
-those near the fastest go on to more calls, at most one in four, until three or fewer are left.
+those near the fastest go on to more calls, at most one in four, until five or fewer are left.
 Runs of one program differ by several per cent, whatever the number of calls in each. So a
 contestant's time is the mean over its runs, who is near is taken widely, and those left at last are
 told apart by calls that take turns (`finals`).
@@ -23,7 +23,7 @@ from .main_effects import FREE, Level, Values, effects_number, forecast, levels_
 
 KEPT = 4
 """At most one in so many goes on."""
-FINALISTS = 3
+FINALISTS = 5
 """So many at most of a regime are left to be told apart by calls that take turns."""
 FIRST_KEPT = 6
 """So many may go on from the first rung, however few there were."""
@@ -33,12 +33,16 @@ NEAR, NEAR_US = 1.06, 0.6
 Times in a candidate's own process follow the device's clock rate, which falls in pauses: ten runs
 of a program of 3.2 µs took up to 4.0, at a size of 37.4 µs up to 39.7 (H200).
 """
-FORETOLD_FROM = 64
-"""So many contestants are not all measured: fewer take less than a minute."""
-LEAST_MEASURED = 3
+FORETOLD_FROM = 24
+"""So many contestants are not all measured: fewer take less than twenty seconds."""
+LEAST_MEASURED = 5
 """One in so many is measured whatever is foretold."""
-FAR = 1.25
-"""Who is foretold to take at least so many times the fastest's time is not measured."""
+FAR = 1.1
+"""Who is foretold to take at least so many times the fastest's time is not measured.
+
+How far a forecast may be off is counted before; this covers that the fastest of many runs was a
+lucky one, by a standard deviation and more.
+"""
 AT_ONCE = 2
 """Contestants under way: while one is on the device, another is planned or written down."""
 SEED = 1

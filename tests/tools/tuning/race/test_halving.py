@@ -123,11 +123,11 @@ def test_who_is_foretold_to_be_far_from_the_fastest_is_not_measured():
         course, calls_of = raced(truth, noise, values=values)
         assert course.ranking("small")[0] == "(3, 4, 0)"
         assert course.ranking("large")[0] == "(7, 1, 0)"
-        assert len(calls_of) < 130 and calls_of.keys().isdisjoint(course.foretold)
+        assert len(calls_of) < 90 and calls_of.keys().isdisjoint(course.foretold)
         assert {*calls_of, *course.foretold} == set(truth)
         fastest = {regime: min(t[regime] for t in truth.values()) for regime in ("small", "large")}
         for name in course.foretold:
-            assert all(truth[name][r] > 1.2 * us for r, us in fastest.items()), name
+            assert all(truth[name][r] > 1.08 * us for r, us in fastest.items()), name
 
 
 def test_where_constants_act_on_one_another_few_are_left_out_and_the_fastest_is_found():
@@ -143,7 +143,7 @@ def test_where_constants_act_on_one_another_few_are_left_out_and_the_fastest_is_
 
 
 def test_few_contestants_and_those_without_shared_values_are_all_measured():
-    few = grid(6, 10)
+    few = grid(4, 5)
     course, calls_of = raced({n: {"r": 1.0 + p["C0"]} for n, p in few.items()}, values=few)
     assert set(calls_of) == set(few) and not course.foretold
     alone = {f"v{n}": {"C0": n} for n in range(100)}
