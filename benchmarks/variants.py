@@ -6,11 +6,12 @@
 
 On an NVIDIA GPU a spinning kernel has three constants, `--grid` values of each; how long it spins
 depends on them and on the size, so that small and large inputs have optima of their own. One call
-evaluates all variants. Trying all means a `sample` of each, in turn: `--exhaustive` says of how
-many, chosen at random; the mean of their times is multiplied to all where that is fewer. With
-`--scripted`, or without a GPU, no kernel runs: times have noise as a GPU's have, and seconds are
-those that the costs below add up to, which is arithmetic and no measurement; `--repeat` races as
-often with other noise, and says how often the planted optimum was found.
+evaluates all variants, with `--warm` after one evaluation of the program itself. Trying all means a
+`sample` of each, in turn: `--exhaustive` says of how many, chosen at random; the mean of their
+times is multiplied to all where that is fewer. With `--scripted`, or without a GPU, no kernel runs:
+times have noise as a GPU's have, and seconds are those that the costs below add up to, which is
+arithmetic and no measurement; `--repeat` races as often with other noise, and says how often the
+planted optimum was found.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from kernel_harness.tools.schema.measurement import Decision
 from kernel_harness.tools.settings import Settings, load_settings
 from kernel_harness.tools.tuning.race.finals import Lead, Paired, order_finalists
 from kernel_harness.tools.tuning.race.halving import RaceTime, race
+from kernel_harness.tools.tuning.results import Tuned
 from kernel_harness.tools.tuning.service import TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
 
@@ -55,6 +57,7 @@ SCRIPTED_PAIR_NOISE = 0.01
 """Of the median ratio of calls in turn, in one pair of processes."""
 PAIRED_CALLS = 20
 """Of each of two finalists."""
+LEAST_SHOWN_S = 0.005
 SOURCE = f"""{SPIN}
 FIRST = 0
 SECOND = 0
@@ -122,7 +125,9 @@ def optimum(size: int) -> str:
     return f"FIRST={SMALL if size < 100_000 else LARGE} SECOND=4 THIRD=0"
 
 
-async def measured(settings: Settings, counts: Sequence[int], exhaustive: int) -> None:
+async def measured(
+    settings: Settings, counts: Sequence[int], exhaustive: int, *, warm: bool
+) -> None:
     """On a GPU: one call for all variants, then some of them one by one."""
     harness = Harness.open(settings)
     await harness.pool.warm(harness.device)
@@ -132,11 +137,16 @@ async def measured(settings: Settings, counts: Sequence[int], exhaustive: int) -
     async def told(done: float, total: float, message: str) -> None:
         console.print(f"{time.perf_counter() - began:6.2f} s {done:g}/{total:g} {message}")
 
+    if warm:
+        began = time.perf_counter()
+        await harness.evaluations.evaluate(base, 600.0)
+        console.print(f"a first evaluation: {time.perf_counter() - began:.1f} s")
     began = time.perf_counter()
     tuned = await harness.tuning.tune(TuningRequest(variants, base), told)
     taken = time.perf_counter() - began
     console.print(f"{len(variants)} variants in one call: {taken:.1f} s {dict(tuned.seconds)}")
     console.print(f"runs of the race {tuned.runs}, notes {list(tuned.notes)}")
+    console.print("\n".join(parts_of(harness, tuned)))
     for result in tuned.results:
         shown = {name: round(timed.us, 3) for name, timed in result.times.items()}
         console.print(f"{result.variant.name} {result.state} {shown} {result.words}")
@@ -164,6 +174,24 @@ async def measured(settings: Settings, counts: Sequence[int], exhaustive: int) -
             f"each sampled in turn: {whole:.1f} s ({how}); halving is {taken / whole:.2f}"
         )
     await harness.aclose()
+
+
+def parts_of(harness: Harness, tuned: Tuned) -> list[str]:
+    """By kind of evaluation how many there were, and the mean seconds of what the judge did."""
+    kinds: dict[str, list[dict[str, float]]] = {}
+    for result in tuned.results:
+        for identity in result.evaluations:
+            evidence = harness.evaluations.records.get(identity).evidence
+            paired = " beside another" if "compare_to=" in evidence.command else ""
+            scope = evidence.command.partition("scope=")[2].partition(" ")[0]
+            kinds.setdefault(f"{scope}{paired}", []).append(evidence.seconds)
+    found = []
+    for kind, some in kinds.items():
+        stages = dict.fromkeys(stage for seconds in some for stage in seconds)
+        means = {s: sum(seconds.get(s, 0.0) for seconds in some) / len(some) for s in stages}
+        shown = ", ".join(f"{s} {mean:.3f}" for s, mean in means.items() if mean >= LEAST_SHOWN_S)
+        found.append(f"{kind}: {len(some)} of {shown}")
+    return found
 
 
 class ScriptedTimes:
@@ -230,6 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--grid", type=int, nargs=3, default=(10, 10, 2), metavar="VALUES")
     parser.add_argument("--exhaustive", type=int, default=20, help="configurations tried in turn")
+    parser.add_argument("--warm", action="store_true", help="after an evaluation of the program")
     parser.add_argument("--scripted", action="store_true", help="without a GPU's times")
     parser.add_argument("--repeat", type=int, default=1, help="scripted races")
     parser.add_argument("--run-noise", type=float, default=0.02, help="between scripted runs")
@@ -241,7 +270,8 @@ def main() -> None:
         if arguments.scripted or not on_gpu:
             asyncio.run(scripted(arguments.grid, arguments.repeat, arguments.run_noise))
         else:
-            asyncio.run(measured(settings, arguments.grid, arguments.exhaustive))
+            work = measured(settings, arguments.grid, arguments.exhaustive, warm=arguments.warm)
+            asyncio.run(work)
 
 
 if __name__ == "__main__":

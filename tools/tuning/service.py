@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +26,7 @@ from .compiling import compile_together
 from .pruning import pruned
 from .race.finals import Lead
 from .race.halving import Course, few_at_once
-from .race.races import NO_LIMIT_S, DeviceRace, gaps_hide
+from .race.races import NO_LIMIT_S, DeviceRace, gaps_hide, timed
 from .results import Dispatch, Tuned, VariantResult, VariantState
 from .variants import Variant
 
@@ -107,24 +106,19 @@ class _Tuning:
         device = await self._pool.one_of(self._base.devices_among(self._evaluations.devices))
         self._base = replace(self._base, devices=(device,))
         runs = self._base.scope is not Scope.STATIC
-        await self._timed("compile", self._compile(raced=runs and self._on_gpu))
+        with timed(self._seconds, "compile"):
+            await self._compile(raced=runs and self._on_gpu)
         if runs and self._on_gpu:
-            return await self._timed("race", self._raced())
+            return await self._raced()
         if runs and self._request.interpret:
-            await self._timed("interpret", self._interpret())
+            with timed(self._seconds, "interpret"):
+                await self._interpret()
         elif runs:
             self._notes.append(
                 "There is no GPU: the variants were compiled and not run, and nothing here says "
                 "which is the fastest. interpret=true judges each in the interpreter."
             )
         return self._tuned()
-
-    async def _timed(self, part: str, work: Any) -> Any:
-        began = time.monotonic()
-        try:
-            return await work
-        finally:
-            self._seconds[part] = round(time.monotonic() - began, 3)
 
     async def _compile(self, *, raced: bool) -> None:
         """Compiles all, several together, and leaves out what need not be run."""
@@ -197,19 +191,21 @@ class _Tuning:
             )
         race = DeviceRace(self._evaluations, self._base, regimes, ran, sealed)
         course = await race.run(entered)
+        self._seconds |= race.seconds
         for name, evaluations in race.evaluations.items():
             result = self._results[name]
             for evaluation in evaluations:
                 result.take(evaluation)
             result.times = dict(course.times.get(name, {}))
             if result.state is VariantState.PASSED:
-                timed = bool(result.times)
-                result.state = VariantState.SLOWER if timed else VariantState.UNDECIDED
+                has_times = bool(result.times)
+                result.state = VariantState.SLOWER if has_times else VariantState.UNDECIDED
                 # That a run was of some workloads alone is true of all: it tells none apart.
-                result.words = "" if timed else result.words
+                result.words = "" if has_times else result.words
         self._note_foretold(course)
         self._note_untold(course, race)
-        winners = await self._judge_winners(course, regimes)
+        with timed(self._seconds, "judge"):
+            winners = await self._judge_winners(course, regimes)
         leads = self._leads_of(winners, race)
         judged = [result.judged for result in self._results.values() if result.judged]
         trials = [found.evaluation_id for found in judged if found.status in UNFAILED]

@@ -9,8 +9,10 @@ are sealed, which takes longer. The last of a regime are evaluated with one anot
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...evaluation.plan import CHECKS, EvaluationRequest
@@ -55,6 +57,7 @@ class DeviceRace:
     Attributes:
         evaluations: by variant, the records of its runs.
         leads: by regime, of the fastest over the other finalists.
+        seconds: of wall time, by part.
     """
 
     service: EvaluationService
@@ -65,6 +68,7 @@ class DeviceRace:
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
     leads: dict[str, list[Lead]] = field(default_factory=dict)
     runs: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
 
     async def run(self, variants: Sequence[Variant]) -> Course:
         """The course of the race."""
@@ -86,8 +90,10 @@ class DeviceRace:
             return paired_of(evaluation, first, second, by_uuid)
 
         values = {variant.name: variant.values for variant in variants}
-        course = await race(list(by_name), list(uuids), measure, values=values)
-        self.leads = await order_finalists(course, measure_pair)
+        with timed(self.seconds, "race"):
+            course = await race(list(by_name), list(uuids), measure, values=values)
+        with timed(self.seconds, "finals"):
+            self.leads = await order_finalists(course, measure_pair)
         return course
 
     def _request(self, variant: Variant, uuids: Sequence[str], checks: Checks) -> EvaluationRequest:
@@ -109,6 +115,16 @@ class DeviceRace:
         evaluated = await self.service.evaluate(request, NO_LIMIT_S)
         self.evaluations.setdefault(name, []).append(evaluated.evaluation)
         return evaluated.evaluation
+
+
+@contextlib.contextmanager
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Notes how long what is done meanwhile takes."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[part] = round(time.monotonic() - began, 3)
 
 
 def gaps_hide(records: Iterable[Evaluation]) -> bool:
