@@ -143,8 +143,7 @@ class DeviceQueue:
                     tell_at = now + TELL_S
                     await progress(0, 1, self._words(one, now - began))
                 patience = max(tell_at - time.monotonic(), 0.001)
-                ticket = self._tickets.get(one.arrived)
-                if ticket is not None and ticket.in_files:
+                if self._open_to(one) and self._tickets[one.arrived].in_files:
                     patience = min(patience, POLL_S)  # no other server says when it is done
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(patience):
@@ -158,22 +157,28 @@ class DeviceQueue:
 
     def _take(self, one: Waiting) -> HeldDevice | None:
         """A device for one that waits, where it is the next and the device is free."""
-        line = in_line(self._waiting)
-        if one not in line:
+        if not (open_to := self._open_to(one)):
             return None
-        ticket = self._tickets.get(one.arrived)
-        if ticket is None:
-            ticket = self._tickets[one.arrived] = Ticket(one.devices)
-        numbers = {w: self._tickets[w.arrived].number for w in line if w.arrived in self._tickets}
-        before = [w.devices for w, number in numbers.items() if number < ticket.number]
-        locks = frozenset[str]().union(*ticket.earlier().values())
-        for device in self._in_order(offered(one.devices, before)):
+        locks = frozenset[str]().union(*self._tickets[one.arrived].earlier().values())
+        for device in open_to:
             if lock_name(device) in locks:
                 continue
             if lock := DeviceLock.take(device, self.usual_s):
                 held = self._held[device] = HeldDevice(device, lock, one.what)
                 return held
         return None
+
+    def _open_to(self, one: Waiting) -> list[str]:
+        """Devices that no use of this server holds or would take before one that waits."""
+        line = in_line(self._waiting)
+        if one not in line:
+            return []
+        if (ticket := self._tickets.get(one.arrived)) is None:
+            ticket = self._tickets[one.arrived] = Ticket(one.devices)
+        ticket.renew()
+        numbers = {w: self._tickets[w.arrived].number for w in line if w.arrived in self._tickets}
+        before = [w.devices for w, number in numbers.items() if number < ticket.number]
+        return self._in_order(offered(one.devices, before))
 
     def _in_order(self, devices: Sequence[str]) -> list[str]:
         """Devices that are free, those first that could be used at once.

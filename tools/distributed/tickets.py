@@ -44,11 +44,16 @@ class Ticket:
         """Whether other servers see it."""
         return self._file is not None
 
+    def renew(self) -> None:
+        """Says that who holds it still looks."""
+        if self._file is not None:
+            os.utime(self._file.fileno())
+
     def earlier(self) -> dict[str, frozenset[str]]:
         """By the number of each that waits before this one, the locks that it would take."""
         if self._file is None:
             return {}
-        os.utime(self._file.fileno())
+        self.renew()
         return {number: locks for number, locks in _waiting() if number < self.number}
 
     def discard(self) -> None:

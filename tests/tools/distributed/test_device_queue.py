@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from kernel_harness.tools.distributed import device_queue
+from kernel_harness.tools.distributed import device_queue, tickets
 from kernel_harness.tools.distributed.device_lock import DeviceLock
 from kernel_harness.tools.distributed.device_queue import (
     DeviceQueue,
@@ -134,6 +134,38 @@ def test_a_device_that_another_server_holds_is_not_waited_for_while_one_is_free(
         return uses.got
 
     assert run(story) == [("a", "cuda:1")]
+
+
+def test_only_the_first_of_a_line_looks_at_the_files_of_other_servers(monkeypatch):
+    """Each of thirty-two clients looked at the tickets of all: a quarter of a processor."""
+    looks, seen = [], []
+
+    def counted():
+        looks.append(1)
+        return iter(())
+
+    async def story():
+        monkeypatch.setattr(tickets, "_waiting", counted)
+        foreign = DeviceLock.take("cuda:0")
+        uses = Uses()
+        tasks = [uses.begin(str(n), ("cuda:0",), str(n)) for n in range(8)]
+        for _ in range(2):
+            await asyncio.sleep(2 * device_queue.TELL_SOON_S)  # each was told its place
+            before, began = len(looks), asyncio.get_running_loop().time()
+            await asyncio.sleep(0.2)
+            took = asyncio.get_running_loop().time() - began
+            seen.append((len(looks) - before) / (took / device_queue.POLL_S))
+            if foreign is not None:
+                foreign.release()
+                foreign = None
+                await uses.until(1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(story)
+    of_another, of_its_own = seen
+    assert 0 < of_another < 2 and of_its_own == 0
 
 
 def test_what_is_cancelled_leaves_the_line_and_gives_its_device_back():
