@@ -38,6 +38,7 @@ from .requests.authorship import ServedSkills
 from .requests.background import BackgroundTasks
 from .requests.context import note_served_skill
 from .requests.legacy_clients import LegacyClients
+from .requests.refusals import validation_message
 from .resources import prompts
 from .resources import templates as resources
 from .resources.skill_updates import skill_updates
@@ -138,7 +139,9 @@ class HarnessServer(MCPServer[Harness]):
             result = await super().call_tool(name, understood, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
-                raise ToolError(call_arguments.validation_message(name, error.__cause__)) from None
+                whole = {tool.name: tool.input_schema for tool in await super().list_tools()}
+                words = validation_message(name, whole[name], understood, error.__cause__)
+                raise ToolError(words) from None
             message = str(error).removeprefix(f"Error executing tool {name}: ")
             raise ToolError(message) from error.__cause__
         if isinstance(result, CallToolResult) and result.structured_content is not None:

@@ -14,8 +14,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from ...tools.errors import RequestError
 
 FREE_TEXT = frozenset({"hypothesis", "lesson", "note", "query", "reason"})
@@ -58,17 +56,17 @@ def _unknown_arguments(tool: str, unknown: list[str], known: list[str]) -> Reque
     )
 
 
-def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The plain schemas that a value may satisfy, with references and unions resolved."""
     if "$ref" in schema:
-        return _alternatives(root.get("$defs", {})[str(schema["$ref"]).rsplit("/", 1)[-1]], root)
+        return alternatives(root.get("$defs", {})[str(schema["$ref"]).rsplit("/", 1)[-1]], root)
     if "anyOf" in schema:
-        return [plain for part in schema["anyOf"] for plain in _alternatives(part, root)]
+        return [plain for part in schema["anyOf"] for plain in alternatives(part, root)]
     return [schema]
 
 
 def _value(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: Any) -> Any:
-    plain = _alternatives(schema, root)
+    plain = alternatives(schema, root)
     kinds = {str(part.get("type")) for part in plain}
     if isinstance(value, list) and len(value) == 1 and "array" not in kinds:
         value = value[0]
@@ -109,17 +107,3 @@ def _enum_member(plain: list[Mapping[str, Any]], text: str) -> str:
     ]
     typed = text.casefold()
     return next((member for member in members if member.casefold() == typed), text)
-
-
-def validation_message(tool: str, error: ValidationError) -> str:
-    """Returns what is wrong with the arguments, without pydantic's own wording."""
-    lines: dict[str, str] = {}
-    for fault in error.errors(include_url=False):
-        name = str(fault["loc"][0]) if fault["loc"] else "arguments"
-        if fault["type"] == "missing" and len(fault["loc"]) == 1:
-            lines.setdefault(name, f"argument {name!r} is required")
-        else:
-            given = json.dumps(fault.get("input"), default=str)[:120]
-            said = fault["msg"].replace("Input should", "it should")
-            lines.setdefault(name, f"argument {name!r} cannot be {given}: {said}")
-    return f"{tool}: " + "; ".join(lines.values()) + "."
