@@ -1,5 +1,6 @@
 """Everything that people are told to type exists, and is typed by a test where it can be."""
 
+import functools
 import os
 import re
 import subprocess
@@ -17,13 +18,15 @@ from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages, texts
 PLACEHOLDER = re.compile("^…$")
 NUMBER = "1"
 each_page = pytest.mark.parametrize("page", pages(), ids=named)
+whole_parser = functools.cache(lambda: cli.build_parser(whole=True))
+"""Of all commands with all their options: it takes a tenth of a second to build."""
 
 
 def understood(words: list[str]) -> bool:
     """Whether the command line accepts the words; they are not acted on."""
     name, *rest = (NUMBER if PLACEHOLDER.match(word) else word for word in words)
     try:
-        cli.build_parser(whole=True).parse_args([name, *rest])
+        whole_parser().parse_args([name, *rest])
     except SystemExit as end:
         return end.code == 0
     return True

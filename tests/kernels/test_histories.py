@@ -15,7 +15,14 @@ HISTORIES = sorted(KERNELS.glob("*/history.bundle"))
 MOST_BYTES = 2 << 20
 
 
-@pytest.mark.parametrize("bundle", HISTORIES, ids=lambda bundle: bundle.parent.name)
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        pytest.param(bundle, marks=() if bundle == HISTORIES[0] else pytest.mark.long)
+        for bundle in HISTORIES
+    ],
+    ids=lambda bundle: bundle.parent.name,
+)
 def test_a_shipped_history_counts_on_a_new_machine(bundle: Path, tmp_path: Path):
     assert bundle.stat().st_size <= MOST_BYTES
     harness = Harness.open(load_settings({"data_dir": str(tmp_path)}))

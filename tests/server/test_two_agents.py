@@ -75,7 +75,7 @@ def rows(archive: Archive) -> tuple[list[Any], list[Any]]:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "kills", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])]
+    "kills", [1, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])]
 )
 def test_two_agents_killed_at_random_moments_lose_nothing(
     tmp_path: Path, kernels_dir: Path, kills: int

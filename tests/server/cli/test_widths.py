@@ -139,7 +139,12 @@ def test_a_piped_diff_is_a_patch(shown, data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given"), [("show", "option"), ("show", "environment"), ("report", "option")]
+    ("name", "given"),
+    [
+        ("show", "option"),
+        ("show", "environment"),
+        pytest.param("report", "option", marks=pytest.mark.long),
+    ],
 )
 def test_a_relative_data_folder_is_of_the_current_folder(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name, given

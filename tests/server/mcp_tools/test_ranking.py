@@ -42,7 +42,12 @@ with torch.no_grad():
     for _ in range(int(sys.argv[1])):
         model(torch.randn(64, 8))
 """
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.process,
+    # What a program's run gives is the same in each era, and takes seconds.
+    pytest.mark.parametrize("connect", ["auto"], indirect=True),
+]
 
 
 @pytest.fixture

@@ -194,8 +194,11 @@ SETTINGS: dict[str, Setting] = {
     "broken": Setting("[core\n\tno such thing"),
     "no_identity": Setting("[user]\n\tuseConfigOnly = true\n"),
 }
-QUICK = {"prune", "push_signed", "broken", "hooks"}
-"""One each that loses data, asks for keys, ends every command and runs code; all take minutes."""
+TOGETHER = ("prune", "push_signed", "hooks")
+"""One each that loses data, asks for keys and runs code."""
+SETTINGS["together"] = Setting(config(*(line for name in TOGETHER for line in LINES[name])))
+QUICK = {"together", "broken"}
+"""The latter ends every command; all, each by itself, take minutes."""
 ANONYMOUS = {"broken", "global", "system", "counted_badly", "included", "no_identity"}
 """Where git cannot read, or is not told, who the user is."""
 
@@ -310,9 +313,22 @@ def author(archive: Archive, commit: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, traps, bench_class) -> dict[str, Any]:
+def started() -> set[str]:
+    """The commands of git that the session of `plain` has started."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, traps, bench_class, started: set[str]) -> dict[str, Any]:
     """What a session gives where a name and an address are all that is set."""
+    start = Repository.start
+
+    def noted(self: Repository, command: str, *rest: Any) -> subprocess.Popen[bytes]:
+        started.add(command)
+        return start(self, command, *rest)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Repository, "start", noted)
         put(Setting(), tmp_path_factory.mktemp("plain") / "home", traps, patch)
         return session(tmp_path_factory.mktemp("plain"), traps, bench_class)
 
@@ -335,20 +351,9 @@ def test_a_session_gives_what_it_gives_where_nothing_is_set(
         assert found[part] == value, part
 
 
-def test_a_session_uses_every_command_of_git_that_the_harness_has(
-    tmp_path, traps, bench_class, monkeypatch
-):
+@pytest.mark.usefixtures("plain")
+def test_a_session_uses_every_command_of_git_that_the_harness_has(started: set[str]):
     """A command that is added is added to the session."""
-    started: set[str] = set()
-    start = Repository.start
-
-    def noted(self: Repository, command: str, *rest: Any) -> subprocess.Popen[bytes]:
-        started.add(command)
-        return start(self, command, *rest)
-
-    monkeypatch.setattr(Repository, "start", noted)
-    put(Setting(), tmp_path / "home", traps, monkeypatch)
-    session(tmp_path, traps, bench_class)
     written = set()
     for file in Path(git_folder.__path__[0]).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -10,7 +10,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ import torch
 from kernel_harness.tools.candidate.sandbox import enter as sandbox
 from kernel_harness.tools.confinement import landlock
 from kernel_harness.tools.messages import frames
-
-from ..conftest import JudgeEnd
 
 pytestmark = pytest.mark.process
 
@@ -358,19 +355,6 @@ def test_megabytes_of_printing_arrive_in_the_log_and_harm_nothing(candidate):
     reader.join(20)
     assert called.fault is None
     assert b"".join(received).startswith(b"yyy")
-
-
-def test_the_zygote_dies_with_the_judge_and_takes_its_candidates_along():
-    judge = JudgeEnd(interpret=False)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        end = judge.spawn(Path(folder), cuda=True)
-        judge.socket.close()
-        assert judge.process.wait(10) == 0
-        deadline = time.monotonic() + 10
-        while is_alive(end.pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not is_alive(end.pid)
 
 
 def test_a_step_can_be_left_out_and_is_then_missing(interpreting):
