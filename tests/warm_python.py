@@ -31,14 +31,18 @@ IMPORTED = (
     "kernel_harness.tools.model_level.steps",
 )
 CLIENT = """#!{python} -SI
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as stream:
     stream.connect({address!r})
     asked = [sys.argv[1:], os.getcwd(), dict(os.environ)]
     socket.send_fds(stream, [b"!"], [0, 1, 2])
     stream.sendall(json.dumps(asked).encode() + b"\\n")
     status = int(stream.recv(16))
-sys.exit(status) if status >= 0 else os.kill(os.getpid(), -status)
+if status >= 0:
+    sys.exit(status)
+if -status == signal.SIGINT:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.kill(os.getpid(), -status)
 """
 """Stands for the interpreter: hands on its words, folder, environment and standard streams."""
 
@@ -126,6 +130,10 @@ def _run(words: list[str], places: str) -> int:
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as end:
         status = end.code
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
         status = 1

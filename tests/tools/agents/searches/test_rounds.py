@@ -15,6 +15,7 @@ from kernel_harness.tools.agents.records.events import RoundEnd
 from kernel_harness.tools.agents.records.ledger import searches
 from kernel_harness.tools.agents.records.state import state_of
 from kernel_harness.tools.agents.round_facts import read_facts
+from kernel_harness.tools.agents.searches import search_loop
 from kernel_harness.tools.agents.searches.dry_run import first_start
 from kernel_harness.tools.confinement import landlock
 from kernel_harness.tools.errors import CapabilityError, RequestError
@@ -144,13 +145,14 @@ async def test_a_command_that_does_not_start_ends_the_search_soon(
 
 
 async def test_agents_that_leave_everything_as_it_was_end_the_search_soon(
-    device: ScriptedHarness, tmp_path: Path
+    device: ScriptedHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search_loop, "FRUITLESS", 2)
     search = await searched(device, stub("liar"), tmp_path, rounds=100)
-    assert [ended.end for ended in search.state.finished] == [RoundEnd.NOTHING] * 5
-    assert "5 rounds in a row evaluated nothing" in search.state.ended.reason
-    search = await searched(device, stub("liar"), tmp_path, rounds=6, roles=["plan"])
-    assert len(search.state.finished) == 6, "who only plans evaluates nothing"
+    assert [ended.end for ended in search.state.finished] == [RoundEnd.NOTHING] * 2
+    assert "2 rounds in a row evaluated nothing" in search.state.ended.reason
+    search = await searched(device, stub("liar"), tmp_path, rounds=3, roles=["plan"])
+    assert len(search.state.finished) == 3, "who only plans evaluates nothing"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ async def test_an_agent_is_told_what_is_left_of_the_budgets_and_ended_with_the_h
     assert [f.cost_usd for f in facts] == [0.5, 0.5]
     assert [f.device_seconds for f in facts] == [20.0, 20.0], "2 s went to the start"
     assert search.parts.cost_left == pytest.approx(0.4)
-    search = await searched(device, stub("hang"), tmp_path, rounds=None, hours=4 / 3600)
+    search = await searched(device, stub("hang"), tmp_path, rounds=None, hours=2 / 3600)
     assert [ended.end for ended in search.state.finished] == [RoundEnd.OUT_OF_TIME]
     assert search.state.ended.reason.endswith("h is reached")
 
