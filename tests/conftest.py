@@ -35,7 +35,7 @@ Nothing is compiled there: a compiler's sandbox has an empty /dev/shm of its own
 """
 
 # Without deadlines: these tests also run on machines that others keep busy.
-settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=12)
 settings.register_profile("random", deadline=None)
 
 

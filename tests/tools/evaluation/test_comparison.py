@@ -4,7 +4,7 @@ import statistics
 import numpy as np
 import pytest
 import scipy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.evaluation import comparison
@@ -79,7 +79,6 @@ def test_samples_set_aside_do_not_count():
 
 
 @given(st.floats(1.5, 9000), st.floats(0.5, 2))
-@settings(max_examples=25, deadline=None)
 def test_the_ratio_is_baseline_over_candidate_and_inside_its_interval(middle, factor):
     base = measured(noisy(3, middle * factor), 3)
     verdict = comparison.compare(base, measured(noisy(4, middle), 3), {})
@@ -202,7 +201,6 @@ def test_the_objective_is_what_latency_ratio_and_decision_are_of(objective):
     assert comparison.totals([result]).objective == "mean_latency_us"
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_medians_of_resamples_are_those_of_the_values_drawn(sizes, seed):
     values = np.random.default_rng(seed).normal(size=sum(sizes)).round(1)

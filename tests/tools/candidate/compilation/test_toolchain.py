@@ -64,7 +64,7 @@ def test_text_that_expands_without_end_meets_a_limit_and_is_told_so(
     monkeypatch.setattr(toolchain, "LEAST_MEMORY_BYTES", 0)
     monkeypatch.setattr(toolchain, "FILE_BYTES", (1 if limit == "file" else 256) << 20)
     monkeypatch.setattr(toolchain, "_patience", toolchain._Patience())
-    toolchain.allow(1.0 if limit == "time" else 60.0)
+    toolchain.allow(0.5 if limit == "time" else 60.0)
     (tmp_path / "k.cpp").write_text(EXPANDING[kind])
     how = ["-E"] if limit == "file" else ["-c"]
     command = [str(CXX), *how, str(tmp_path / "k.cpp"), "-o", str(tmp_path / "k.o")]

@@ -51,9 +51,17 @@ def test_every_kernel_that_is_asked_for_is_there(architecture, tmp_path):
 @pytest.mark.parametrize(
     ("shape", "opcode"),
     [
-        (WgmmaShape("bf16", 8, 1), "HGMMA.64x8x16.F32.BF16 R24, gdesc"),
+        pytest.param(
+            WgmmaShape("bf16", 8, 1),
+            "HGMMA.64x8x16.F32.BF16 R24, gdesc",
+            marks=pytest.mark.long,
+        ),
         (WgmmaShape("bf16", 64, 2, registers=True), "HGMMA.64x64x16.F32.BF16 R24, R56, gdesc"),
-        (WgmmaShape("fp8", 64, 2), "QGMMA.64x64x32.F32.E4M3.E4M3 R24, gdesc"),
+        pytest.param(
+            WgmmaShape("fp8", 64, 2),
+            "QGMMA.64x64x32.F32.E4M3.E4M3 R24, gdesc",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
@@ -49,7 +49,6 @@ def found(symptom: Symptom | None, kind: SymptomKind) -> Symptom:
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([math.sqrt(128), 1 / 64, 3.7, 0.25, 128.0]))
-@settings(max_examples=15, deadline=None)
 def test_a_constant_factor_is_found_with_its_figure(seed, shape, dtype, factor):
     expected = values(seed, shape)
     symptom = found(symptom_of(factor * expected, expected, dtype), SymptomKind.FACTOR)
@@ -79,7 +78,6 @@ def test_a_factor_that_no_constant_explains_is_told_without_one():
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([math.log(2), math.log2(math.e)]))
-@settings(max_examples=20, deadline=None)
 def test_the_base_of_an_exponent_is_found(seed, shape, dtype, factor):
     expected = values(seed, shape) + 5
     symptom = found(symptom_of(factor * expected, expected, dtype), SymptomKind.EXPONENT_BASE)
@@ -93,7 +91,6 @@ more_elements = st.tuples(st.sampled_from([torch.float32, torch.float16]), st.ju
 
 
 @given(seeds, few_elements | more_elements)
-@settings(max_examples=20, deadline=None)
 def test_the_base_of_values_that_lie_close_together_is_found(seed, output):
     """A logsumexp over many values is nearly the same everywhere: by chance all agree roughly."""
     dtype, shape = output
@@ -110,7 +107,6 @@ def test_the_base_is_found_in_bfloat16_for_nearly_all_values():
 
 
 @given(seeds, st.sampled_from([math.log(128), -0.5, 1.0]))
-@settings(max_examples=20, deadline=None)
 def test_a_summand_is_found_and_not_taken_for_a_factor(seed, summand):
     lse = values(seed, (16, 32, 256)).logsumexp(-1)
     symptom = found(symptom_of(lse + summand, lse), SymptomKind.SUMMAND)
@@ -118,7 +114,6 @@ def test_a_summand_is_found_and_not_taken_for_a_factor(seed, summand):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
 def test_a_factor_close_to_one_is_found(seed):
     expected = values(seed, (5, 9, 33))
     symptom = found(symptom_of(1.1 * expected, expected), SymptomKind.FACTOR)
@@ -126,14 +121,12 @@ def test_a_factor_close_to_one_is_found(seed):
 
 
 @given(seeds, shapes, dtypes)
-@settings(max_examples=20, deadline=None)
 def test_an_opposite_sign_is_found(seed, shape, dtype):
     expected = values(seed, shape)
     found(symptom_of(-expected, expected, dtype), SymptomKind.SIGN)
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([0.0, 1.5]))
-@settings(max_examples=20, deadline=None)
 def test_one_value_everywhere_is_found(seed, shape, dtype, value):
     expected = values(seed, shape)
     symptom = symptom_of(torch.full_like(expected, value), expected, dtype)
@@ -141,7 +134,6 @@ def test_one_value_everywhere_is_found(seed, shape, dtype, value):
 
 
 @given(seeds, shapes, dtypes, st.sampled_from([(0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0)]))
-@settings(max_examples=15, deadline=None)
 def test_axes_written_in_another_order_are_found(seed, shape, dtype, order):
     expected = values(seed, shape)
     got = expected.permute(order).reshape(shape)
@@ -152,7 +144,6 @@ def test_axes_written_in_another_order_are_found(seed, shape, dtype, order):
 
 @example(2729760, 5, torch.float32)  # four of the eighteen elements agree in one random order
 @given(seeds, st.integers(5, 40), dtypes)
-@settings(max_examples=20, deadline=None)
 def test_a_transposed_square_is_found(seed, size, dtype):
     expected = values(seed, (size, size))
     symptom = symptom_of(expected.T, expected, dtype, names=("m", "n"))
@@ -160,7 +151,6 @@ def test_a_transposed_square_is_found(seed, size, dtype):
 
 
 @given(seeds, dtypes, st.integers(2, 11).flatmap(lambda k: st.sampled_from([k, -k])))
-@settings(max_examples=15, deadline=None)
 def test_an_offset_along_the_last_axis_is_found_with_its_length(seed, dtype, shift):
     expected, strange = values(seed, (3, 5, 33)), values(seed + 1, (3, 5, 33))
     got = torch.roll(expected, -shift, dims=2)
@@ -171,7 +161,6 @@ def test_an_offset_along_the_last_axis_is_found_with_its_length(seed, dtype, shi
 
 
 @given(seeds, dtypes, st.sampled_from([40, 100, -70]))
-@settings(max_examples=20, deadline=None)
 def test_an_offset_in_memory_is_found_across_rows(seed, dtype, shift):
     expected = values(seed, (4, 9, 33))
     got = torch.roll(expected.reshape(-1), -shift).reshape(expected.shape)
@@ -180,7 +169,6 @@ def test_an_offset_in_memory_is_found_across_rows(seed, dtype, shift):
 
 
 @given(seeds, dtypes, st.sampled_from([1, -1]), st.sampled_from([0, 1]))
-@settings(max_examples=20, deadline=None)
 def test_the_values_of_the_neighbouring_row_are_found(seed, dtype, step, axis):
     expected = values(seed, (6, 7, 16))
     got = torch.roll(expected, -step, dims=axis)
@@ -189,7 +177,6 @@ def test_the_values_of_the_neighbouring_row_are_found(seed, dtype, step, axis):
 
 
 @given(seeds, dtypes, st.sampled_from([0, 1]))
-@settings(max_examples=20, deadline=None)
 def test_an_index_without_effect_is_found(seed, dtype, axis):
     expected = values(seed, (6, 7, 16))
     got = expected.select(axis, 0).unsqueeze(axis).expand(expected.shape)
@@ -198,7 +185,6 @@ def test_an_index_without_effect_is_found(seed, dtype, axis):
 
 
 @given(seeds, dtypes, st.sampled_from([0, 1, 2]))
-@settings(max_examples=30, deadline=None)
 def test_exchanged_halves_are_found(seed, dtype, axis):
     expected = values(seed, (4, 6, 32))
     size = expected.shape[axis]
@@ -208,7 +194,6 @@ def test_exchanged_halves_are_found(seed, dtype, axis):
 
 
 @given(seeds, dtypes, st.sampled_from([2, 4]))
-@settings(max_examples=20, deadline=None)
 def test_repeated_groups_in_the_wrong_order_are_found(seed, dtype, groups):
     few = values(seed, (3, groups, 16))
     expected = few.repeat_interleave(8 // groups, dim=1) + 0.2 * values(seed + 1, (3, 8, 1))
@@ -219,7 +204,6 @@ def test_repeated_groups_in_the_wrong_order_are_found(seed, dtype, groups):
 
 
 @given(seeds, dtypes, st.sampled_from([2, 4]))
-@settings(max_examples=20, deadline=None)
 def test_a_wrong_group_is_found_by_the_heads_that_are_right(seed, dtype, groups):
     expected = values(seed, (3, 8, 16))
     got = expected.clone()
@@ -231,7 +215,6 @@ def test_a_wrong_group_is_found_by_the_heads_that_are_right(seed, dtype, groups)
 
 
 @given(seeds, dtypes, st.sampled_from([8, 16]))
-@settings(max_examples=20, deadline=None)
 def test_an_accumulator_that_is_kept_is_found_by_its_sums(seed, dtype, tile):
     expected = values(seed, (3, 2, 64))
     got = expected.reshape(3, 2, -1, tile).cumsum(dim=2).reshape(expected.shape)
@@ -240,7 +223,6 @@ def test_an_accumulator_that_is_kept_is_found_by_its_sums(seed, dtype, tile):
 
 
 @given(seeds, dtypes, st.sampled_from([8, 16]), st.booleans())
-@settings(max_examples=20, deadline=None)
 def test_stale_tiles_are_found_by_their_places(seed, dtype, tile, first_elements):
     expected = values(seed, (3, 2, 64))
     got = expected.clone()
@@ -251,7 +233,6 @@ def test_stale_tiles_are_found_by_their_places(seed, dtype, tile, first_elements
 
 
 @given(seeds, dtypes, st.sampled_from([(100, 32, 4), (70, 64, 6), (48, 32, 16)]))
-@settings(max_examples=20, deadline=None)
 def test_a_missing_mask_is_found_with_the_tile_that_is_left(seed, dtype, case):
     size, tile, tail = case
     expected = values(seed, (3, 2, size))
@@ -264,7 +245,6 @@ def test_a_missing_mask_is_found_with_the_tile_that_is_left(seed, dtype, case):
 
 
 @given(seeds, shapes, dtypes)
-@settings(max_examples=20, deadline=None)
 def test_random_values_have_no_symptom(seed, shape, dtype):
     expected = values(seed, shape)
     assert symptom_of(values(seed + 1, shape), expected, dtype) is None
@@ -272,7 +252,6 @@ def test_random_values_have_no_symptom(seed, shape, dtype):
 
 
 @given(seeds, shapes, st.floats(0.02, 0.9))
-@settings(max_examples=20, deadline=None)
 def test_scattered_noise_has_no_symptom(seed, shape, share):
     expected = values(seed, shape)
     generator = torch.Generator().manual_seed(seed)
@@ -283,7 +262,6 @@ def test_scattered_noise_has_no_symptom(seed, shape, share):
 
 
 @given(seeds, shapes)
-@settings(max_examples=30, deadline=None)
 def test_rounding_alone_has_no_symptom(seed, shape):
     expected = values(seed, shape)
     got = expected * (1 + 0.004 * values(seed + 1, shape))
@@ -291,7 +269,6 @@ def test_rounding_alone_has_no_symptom(seed, shape):
 
 
 @given(seeds, st.sampled_from([torch.int32, torch.int64, torch.bool]))
-@settings(max_examples=15, deadline=None)
 def test_random_integers_have_no_symptom(seed, dtype):
     generator = torch.Generator().manual_seed(seed)
     high = 2 if dtype == torch.bool else 50
@@ -301,7 +278,6 @@ def test_random_integers_have_no_symptom(seed, dtype):
 
 
 @given(seeds)
-@settings(max_examples=10, deadline=None)
 def test_integers_of_the_neighbouring_row_are_found(seed):
     generator = torch.Generator().manual_seed(seed)
     expected = torch.randint(5000, (9, 32), generator=generator, dtype=torch.int32)

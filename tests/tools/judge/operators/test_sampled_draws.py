@@ -35,11 +35,16 @@ HEAD = "import torch\ndef run(probs, seed):\n    "
 SEEDED = "g = torch.Generator().manual_seed(seed)\n    "
 
 
-@pytest.fixture(name="folder")
-def fixture_folder(tmp_path):
-    (tmp_path / "definition.json").write_text(json.dumps(DEFINITION))
-    (tmp_path / "policy.toml").write_text(POLICY)
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One for all, for the judge holds each reference to its probabilities for a while."""
+    return written(tmp_path_factory.mktemp("draw"), POLICY)
+
+
+def written(folder, policy):
+    (folder / "definition.json").write_text(json.dumps(DEFINITION))
+    (folder / "policy.toml").write_text(policy)
+    return folder
 
 
 def evaluate(judge, folder, body, *, checks=None, **options):
@@ -83,8 +88,8 @@ def test_a_wrong_sampler_is_caught(judge, folder, body, kind):
 
 
 @pytest.mark.process
-def test_a_sampler_of_one_seed_is_caught_where_the_definition_has_no_seed(judge, folder):
-    (folder / "policy.toml").write_text(POLICY.replace('seeds = ["seed"]\n', ""))
+def test_a_sampler_of_one_seed_is_caught_where_the_definition_has_no_seed(judge, tmp_path):
+    folder = written(tmp_path, POLICY.replace('seeds = ["seed"]\n', ""))
     fixed = "torch.manual_seed(0); return torch.multinomial(probs, 1)[:, 0]"
     evaluation = evaluate(judge, folder, fixed)
     assert evaluation.failure is not None and evaluation.failure.kind == "same_draws"
@@ -93,8 +98,8 @@ def test_a_sampler_of_one_seed_is_caught_where_the_definition_has_no_seed(judge,
 
 
 @pytest.mark.process
-def test_too_few_draws_are_no_verdict(judge, folder):
-    (folder / "policy.toml").write_text(POLICY.replace("1000", "100000000"))
+def test_too_few_draws_are_no_verdict(judge, tmp_path):
+    folder = written(tmp_path, POLICY.replace("1000", "100000000"))
     body = "return torch.multinomial(probs, 1)[:, 0]"
     evaluation = evaluate(judge, folder, body, budget_s=1.0)
     assert evaluation.status is Status.PARTIAL

@@ -1,7 +1,7 @@
 """Copies lie apart, keep alignment, and together exceed the L2; their calls read nothing else."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.judge.replay.rotation import (
@@ -65,7 +65,6 @@ def test_why_there_are_no_copies_is_said(address, changes, words):
         rotation([CallTensor("y", address, 1 << 20, True)], **changes)
 
 
-@settings(max_examples=25)
 @given(tensors, st.integers(1, 5), st.randoms(use_true_random=False))
 def test_each_copy_gets_values_and_the_kept_ones_give_their_outputs(found, count, draw):
     made, staging, base = rotation(found), stage(found), 0x7E00_0000_0000
@@ -91,7 +90,6 @@ def test_each_copy_gets_values_and_the_kept_ones_give_their_outputs(found, count
         ]
 
 
-@settings(max_examples=25)
 @given(tensors)
 def test_what_lies_at_the_recorded_addresses_passes_for_no_input(found):
     made = rotation(found)

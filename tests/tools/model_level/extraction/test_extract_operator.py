@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,9 +218,8 @@ def test_of_what_returns_none_beside_tensors_the_tensors_are_outputs(program, tm
 
 @pytest.mark.process
 def test_a_row_of_torch_is_extracted_by_the_adapter_of_its_function(program, tmp_path):
-    # By a Python of its own, as a user starts one.
     row = observed("aten::scaled_dot_product_attention", "torch", "parts.attended")
-    done = extract_operator([sys.executable, *program[1:]], row, tmp_path)
+    done = extract_operator(program, row, tmp_path)
     assert (done.workloads, done.calls, done.reference) == (2, 3, "source")
     operator = loaded(tmp_path)
     assert operator.definition.name == "scaled_dot_product_attention"
@@ -234,19 +232,31 @@ def test_a_row_of_torch_is_extracted_by_the_adapter_of_its_function(program, tmp
 
 
 @pytest.mark.process
-def test_what_no_text_can_carry_is_refused_and_leaves_nothing(program, tmp_path, capfd):
-    # The first calls another file of the program and decides by contents; the second is called
-    # from a table, in which its name cannot be replaced; the third returns more than tensors; the
-    # fourth calls an operator that nothing but the program has.
-    for name, why in (
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        # It calls another file of the program and decides by contents.
         ("decided", "No reference of parts.decided stands alone"),
+        # It is called from a table, in which its name cannot be replaced.
         ("held", "No call of parts.held was recorded"),
-        ("counted", "no operator that a definition can describe: it returns something beside"),
-        ("registered", "torch.ops.extraction_tests.doubled, which only the program registers"),
-    ):
-        with pytest.raises(RequestError, match="written above says why"):
-            extract_operator(program, observed(f"parts.{name}"), tmp_path)
-        assert why in capfd.readouterr().err
+        pytest.param(
+            "counted",
+            "no operator that a definition can describe: it returns something beside",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "registered",
+            "torch.ops.extraction_tests.doubled, which only the program registers",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_what_no_text_can_carry_is_refused_and_leaves_nothing(
+    program, tmp_path, capfd, name: str, why: str
+):
+    with pytest.raises(RequestError, match="written above says why"):
+        extract_operator(program, observed(f"parts.{name}"), tmp_path)
+    assert why in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
