@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,10 @@ IN_MEMORY = tuple(
 Nothing is compiled there: a compiler's sandbox has an empty /dev/shm of its own.
 """
 
+STARTED = ({"judge"}, {"interpreting", "compiling"}, {"warm_python", "command_line"})
+"""Fixtures whose processes import much, once for all tests of a worker; the last share has all
+other tests that start processes, too."""
+
 # Without deadlines: these tests also run on machines that others keep busy.
 settings.register_profile("repeated", deadline=None, derandomize=True, max_examples=12)
 settings.register_profile("random", deadline=None)
@@ -46,13 +50,43 @@ def pytest_configure(config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
     """Fuzzes are marked; what takes minutes may take minutes, on a busy machine most of all."""
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.fuzz)
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG_S))
+    yield
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = shared_out(items, workers)
+
+
+def shared_out(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in the order in which each worker gets a share that is as long, and no more.
+
+    What uses the same process for a whole run is at the beginning of one share, so that one worker
+    starts it; at the end of each are those that use none, which are what others steal.
+    """
+    heads: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    rest: list[pytest.Item] = []
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        used = [number for number, group in enumerate(STARTED) if names & group]
+        if used or item.get_closest_marker("process"):
+            heads[(used[0] if used else len(STARTED) - 1) % workers].append(item)
+        else:
+            rest.append(item)
+    ordered: list[pytest.Item] = []
+    for number, head in enumerate(heads):
+        share = (len(items) - len(ordered)) // (workers - number)
+        light = max(share - len(head), 0)
+        ordered += [*head, *rest[:light]]
+        del rest[:light]
+    return [*ordered, *rest]
 
 
 def pytest_collection_finish() -> None:

@@ -9,8 +9,8 @@ mark that no process may be left with), `never_shown` (text that may stand nowhe
 `plan` (options of the plan), `sizes` (of the workloads that it is tried on, where not on all),
 `latency_at_least_us` (with `or_no_latency`, where none will do), `verified` (without a GPU, what
 was interpreted was what is compiled), `needs` ('cpu' or 'cuda': the only device it works on),
-`long` (it builds for so long that `make test` leaves it out), `binding` (of CUDA C++) and `parts`
-(files beside it that it imports, whose names begin with an underscore).
+`long` (it builds or runs for so long that `make test` leaves it out), `binding` (of CUDA C++) and
+`parts` (files beside it that it imports, whose names begin with an underscore).
 
 The family `clock` attacks the time alone. Its attacks have no `status` but say what they would
 `gain`, which honest candidate is their `twin` (it does the same work and is their baseline), which

@@ -2,7 +2,7 @@
 
 import os
 
-EXPECT = {"status": "PASSED"}
+EXPECT = {"status": "PASSED", "long": True}
 
 _left = []
 

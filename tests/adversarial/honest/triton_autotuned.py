@@ -14,6 +14,7 @@ EXPECT = {
         "static_targets": ["sm_90"],
         "determinism_runs": 2,
     },
+    "long": True,
 }
 
 

@@ -12,6 +12,7 @@ EXPECT = {
     "parts": ["_affine.py"],
     "sizes": [17],
     "checks": {"static_targets": ["sm_90"], "determinism_runs": 2},
+    "long": True,
 }
 
 

@@ -10,6 +10,7 @@ EXPECT = {
     "parts": ["_affine.py", "_two_ways.py"],
     "sizes": [17],
     "checks": {"static_targets": ["sm_90"], "determinism_runs": 2},
+    "long": True,
 }
 
 

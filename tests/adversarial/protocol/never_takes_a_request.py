@@ -12,6 +12,7 @@ EXPECT = {
     "kind": "protocol",
     "claim": "speaks_only_when_asked",
     "checks": {"trials": 400},
+    "long": True,
 }
 
 
