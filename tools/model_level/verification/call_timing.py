@@ -23,7 +23,9 @@ import torch
 
 from ...applying.replaced_attribute import attribute_owner, replace_attribute
 from ...applying.routing import Applied
+from ..delayed_device import LONGER, DelayedDevice, keep_busy
 from .drift import drift_of, tensors_in
+from .predictions import DEVICE_BOUND
 from .step_timing import StepTimer
 from .verified_runs import Span, TimedCall
 
@@ -34,8 +36,6 @@ MOST_STEPS = 60
 ROUNDS = 15
 BATCH_S = 0.002
 MOST_CALLS = 64
-CYCLES_PER_S = 2_000_000_000
-"""More than a GPU makes, so that what is to keep it busy does for long enough."""
 
 
 class StepKind(Enum):
@@ -55,6 +55,7 @@ class NotedCall:
 
     Attributes:
         args: of the first one, which may have been changed since: a copy.
+        shapes: of them, in words.
         count: of calls in steps whose calls are timed.
         spans: mean of a call's, of each step in which there was one.
         open: calls of the step under way.
@@ -62,14 +63,19 @@ class NotedCall:
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    shapes: str = ""
     count: int = 0
     spans: dict[StepKind, dict[int, Span]] = field(
         default_factory=lambda: {StepKind.KERNEL: {}, StepKind.ORIGINAL: {}}
     )
     open: list[tuple[float, Any, Any]] = field(default_factory=list[tuple[float, Any, Any]])
 
-    def close(self, kind: StepKind, turn: int) -> None:
-        """Takes the calls of a step that ended; the device has done all of its work."""
+    def close(self, kind: StepKind, turn: int) -> tuple[float, int]:
+        """Takes the calls of a step that ended, whose work the device has done.
+
+        Returns:
+            Their time on the device, and how many they were.
+        """
         each = [
             (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3)
             for host_us, begun, ended in self.open
@@ -79,6 +85,7 @@ class NotedCall:
             host_us, device_us = (sum(one) / len(each) for one in zip(*each, strict=True))
             self.spans[kind][turn] = host_us, device_us
         self.open = []
+        return sum(device_us for _, device_us in each), len(each)
 
 
 class PlacedSteps(StepTimer):
@@ -86,6 +93,10 @@ class PlacedSteps(StepTimer):
 
     Args:
         warmup: steps in which calls are noted and not timed.
+
+    Attributes:
+        rest_us: what a step took besides its calls, of each turn's with the originals.
+        clocks_s: of the host, for the clocks of the calls of the step under way.
     """
 
     def __init__(self, warmup: int) -> None:
@@ -93,6 +104,10 @@ class PlacedSteps(StepTimer):
         self.targets: list[PlacedTarget] = []
         self.inside = False
         self.busy = threading.local()
+        self.rest_us: dict[int, float] = {}
+        self.clocks_s = 0.0
+        self._device = DelayedDevice()
+        self._warm_s = 0.0
 
     @property
     def kind(self) -> StepKind:
@@ -109,26 +124,55 @@ class PlacedSteps(StepTimer):
         return list(enumerate(self.step_ns))[TURNS.index(StepKind.PLAIN) :: len(TURNS)]
 
     @property
+    def _looked_at(self) -> bool:
+        """Whether the step is the last that warms up, which tells what steps wait for."""
+        return self.made + 1 == self._first
+
+    @property
     def timed_steps(self) -> int:
         """How many steps there were whose calls were timed."""
         return len(self.step_ns) - len(self.plain_ns)
 
+    def _look(self, host_s: float, step_s: float) -> None:
+        self._device.look(host_s, waits=host_s < DEVICE_BOUND * step_s)
+
     def begin(self, root: torch.nn.Module | None) -> None:
         """A step begins."""
+        if self._looked_at:
+            _synchronize()
+            self._warm_s = time.perf_counter()
         super().begin(root)
-        self.inside = True
+        self.inside, self.clocks_s = True, 0.0
+        if self.under_way and self.kind is not StepKind.PLAIN:
+            self._device.hold()
 
     def end(self, result: Any) -> None:
         """It ended."""
         kind, timed = self.kind, self.under_way
         turn = (self.made - self._first) // len(TURNS)
         self.inside = False
+        self._device.ended()
+        if self._looked_at:
+            host_s = time.perf_counter() - self._warm_s
+            _synchronize()
+            self._look(host_s, time.perf_counter() - self._warm_s)
         super().end(result)
+        calls_us, count = 0.0, 0
         for target in self.targets:
             for call in list(target.calls.values()):  # a thread of the program's may add one
                 if timed and kind is not StepKind.PLAIN:
-                    call.close(kind, turn)
+                    us, calls = call.close(kind, turn)
+                    calls_us, count = calls_us + us, count + calls
                 call.open = []
+        if not timed:
+            return
+        if kind is StepKind.PLAIN:
+            self._look(self.host_ns[-1] / 1e9, self.step_ns[-1] / 1e9)
+        elif kind is StepKind.ORIGINAL:
+            step_us = self._device.step_us(count)
+            if step_us is None:
+                step_us = self.step_ns[-1] / 1e3 - self.clocks_s * 1e6
+            self.rest_us[turn] = step_us - calls_us
 
 
 class PlacedTarget:
@@ -142,7 +186,7 @@ class PlacedTarget:
     def __init__(self, name: str, applied: Applied, steps: PlacedSteps) -> None:
         self.name = name
         self.applied = applied
-        self.calls: dict[str, NotedCall] = {}
+        self.calls: dict[Any, NotedCall] = {}
         self._steps = steps
         self._left_bytes = MOST_BYTES
         steps.targets.append(self)
@@ -167,9 +211,12 @@ class PlacedTarget:
             if kind is StepKind.PLAIN or getattr(steps.busy, "by_call", False) or _capturing():
                 return function(*args, **kwargs)
             steps.busy.by_call = True
+            begin = time.perf_counter()
             try:
                 call = self._noted(args, kwargs)
-                return _timed(function, args, kwargs, call)
+                result, clocked = _timed(function, args, kwargs, call)
+                steps.clocks_s += time.perf_counter() - begin - clocked
+                return result
             finally:
                 steps.busy.by_call = False
 
@@ -178,7 +225,7 @@ class PlacedTarget:
     def _noted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NotedCall | None:
         """The calls with the shapes of these arguments; None where no more are noted."""
         given = [value for value in (*args, *kwargs.values()) if not _is_module(value)]
-        key = ", ".join(_said(value) for value in given)
+        key = tuple(_form(value) for value in given)
         known = self.calls.get(key)
         if known is None and len(self.calls) < MOST_SHAPES:
             size = sum(tensor.nbytes for tensor in tensors_in(given))
@@ -186,9 +233,9 @@ class PlacedTarget:
                 return None
             self._left_bytes -= size
             copied = tuple(_copied(value) for value in args)
-            known = self.calls[key] = NotedCall(
-                copied, {name: _copied(value) for name, value in kwargs.items()}
-            )
+            words = {name: _copied(value) for name, value in kwargs.items()}
+            shapes = ", ".join(_said(value) for value in given)
+            known = self.calls[key] = NotedCall(copied, words, shapes)
         return known
 
 
@@ -197,20 +244,26 @@ def _timed(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     call: NotedCall | None,
-) -> Any:
-    """Makes a call, and notes its time on the host and two events around it on the device."""
+) -> tuple[Any, float]:
+    """Makes a call, and notes its time on the host and two events around it on the device.
+
+    Returns:
+        Its result, and the seconds of the host that a step would have taken as well, or that the
+        device's time of the call has in it: the call's and the events'.
+    """
     begun = ended = None
     if torch.cuda.is_initialized():
         begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begun.record()
     begin = time.perf_counter()
     result = function(*args, **kwargs)
-    host_s = time.perf_counter() - begin
+    host_s = clocked_s = time.perf_counter() - begin
     if ended is not None:
         ended.record()
+        clocked_s = time.perf_counter() - begin
     if call is not None:
         call.open.append((host_s * 1e6, begun, ended))
-    return result
+    return result, clocked_s
 
 
 def _capturing() -> bool:
@@ -219,6 +272,13 @@ def _capturing() -> bool:
 
 def _is_module(value: Any) -> bool:
     return isinstance(value, torch.nn.Module)
+
+
+def _form(value: Any) -> Any:
+    """What tells calls of other shapes apart, and costs little."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape
+    return repr(value)[:40]
 
 
 def _said(value: Any) -> str:
@@ -245,7 +305,7 @@ def timed_calls(target: PlacedTarget, steps: int, turns: int) -> list[TimedCall]
         turns: how often a step's calls were timed in their places, with each of the two.
     """
     found: list[TimedCall] = []
-    for shapes, call in target.calls.items():
+    for call in target.calls.values():
         if not call.count:
             continue  # made while warming up alone, or raising exceptions
         both = (target.applied.original, target.applied.function)
@@ -263,7 +323,7 @@ def timed_calls(target: PlacedTarget, steps: int, turns: int) -> list[TimedCall]
         ]
         found.append(
             TimedCall(
-                shapes, call.count / steps, tuple(rounds[0]), tuple(rounds[1]), drift, *placed
+                call.shapes, call.count / steps, tuple(rounds[0]), tuple(rounds[1]), drift, *placed
             )
         )
     return found
@@ -302,7 +362,7 @@ def _call_us(act: Callable[[], Any], calls: int) -> Span:
         return host_s / calls * 1e6, host_s / calls * 1e6
     torch.cuda.synchronize()
     started, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda._sleep(int(host_s * 1.5 * CYCLES_PER_S))
+    keep_busy(host_s * LONGER)
     started.record()
     for _ in range(calls):
         act()

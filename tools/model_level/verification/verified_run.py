@@ -175,6 +175,7 @@ def _called(request: VerifyRequest, out: Path) -> int:
         "device": device,
         "targets": TypeAdapter(list[AppliedTarget]).dump_python(found),
         "plain_ns": steps.plain_ns,
+        "rest_us": [steps.rest_us.get(turn) for turn in range(len(steps.plain_ns))],
         "imported": imported_since(known, _names(request)),
     }
     out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
@@ -206,6 +207,7 @@ def _gathered(request: VerifyRequest, folder: Path) -> bytes:
         repeated,
         tuple(TypeAdapter(list[AppliedTarget]).validate_python(calls["targets"])),
         tuple((place, ns) for place, ns in calls["plain_ns"]),
+        tuple(calls["rest_us"]),
     )
     return TypeAdapter(VerifiedRuns).dump_json(found)
 

@@ -142,6 +142,7 @@ class VerifiedRuns:
         repeated: of outputs of two runs without the kernels; None where there is one.
         plain_ns: place and time of the steps that were left alone in the run in which calls were
             timed, one of each turn.
+        rest_us: what a step of each turn took besides the calls that went to the originals.
     """
 
     device: str | None
@@ -151,3 +152,4 @@ class VerifiedRuns:
     repeated: OutputDrift | None
     targets: tuple[AppliedTarget, ...]
     plain_ns: tuple[tuple[int, int], ...] = ()
+    rest_us: tuple[float | None, ...] = ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from kernel_harness.tools.model_level import delayed_device
 from kernel_harness.tools.model_level.verification.applications import put
 from kernel_harness.tools.model_level.verification.call_timing import (
     NotedCall,
@@ -135,9 +137,9 @@ def test_a_thread_may_note_a_call_while_a_step_ends(program, placed, monkeypatch
         step(steps, lambda: program.block(x_of()))
     close = NotedCall.close
 
-    def closed(call: NotedCall, kind: StepKind, turn: int) -> None:
+    def closed(call: NotedCall, kind: StepKind, turn: int) -> tuple[float, int]:
         one.calls.setdefault("of a thread", NotedCall((), {}))
-        close(call, kind, turn)
+        return close(call, kind, turn)
 
     monkeypatch.setattr(NotedCall, "close", closed)
     step(steps, lambda: program.block(x_of()))
@@ -169,3 +171,66 @@ def test_arguments_are_kept_as_the_first_call_had_them(program, placed):
         x.zero_()
     (call,) = one.calls.values()
     assert torch.equal(call.args[0], x_of())
+
+
+def test_what_a_step_takes_besides_its_calls_is_told_of_those_with_the_originals(
+    program, placed, monkeypatch
+):
+    one, steps = placed
+    scaled = one.applied.original
+
+    def slow(x: Any, w: Any, alpha: float = 1.0) -> Any:
+        time.sleep(0.02)
+        return scaled(x, w, alpha)
+
+    monkeypatch.setattr(one.applied, "original", slow)
+    one.remove()
+    two = PlacedTarget(one.name, one.applied, steps)
+
+    def act() -> None:
+        program.block(x_of())
+        time.sleep(0.005)
+        program.block(x_of())
+
+    for _ in range(8):
+        step(steps, act)
+    two.remove()
+    assert sorted(steps.rest_us) == [0, 1]
+    # A busy machine makes a sleep longer; the calls of forty milliseconds are not in it.
+    assert all(5_000 <= us < 35_000 for us in steps.rest_us.values())
+
+
+class Event:
+    """Tells the time at which it was recorded, of a device that is as slow as is said."""
+
+    now_ms = 0.0
+
+    def __init__(self, enable_timing: bool) -> None:
+        self.at_ms = 0.0
+
+    def record(self) -> None:
+        self.at_ms = Event.now_ms
+
+    def elapsed_time(self, other: Event) -> float:
+        return other.at_ms - self.at_ms
+
+
+def test_a_device_is_held_back_where_steps_wait_for_it_alone(monkeypatch):
+    held: list[float] = []
+    monkeypatch.setattr(delayed_device, "keep_busy", held.append)
+    monkeypatch.setattr(delayed_device, "_event_us", lambda: 2.0)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    device = delayed_device.DelayedDevice()
+    device.hold()
+    device.ended()
+    assert not held and device.step_us(3) is None
+    device.look(0.010, waits=True)
+    device.hold()
+    Event.now_ms += 5.0
+    device.ended()
+    assert held == [pytest.approx(0.015)] and device.step_us(3) == pytest.approx(5_000 - 6.0)
+    device.look(0.040, waits=False)
+    device.hold()
+    assert len(held) == 1 and device.step_us(3) is None

@@ -102,3 +102,43 @@ def test_slower_kernels_are_predicted_to_slow_the_program():
     found = predict(runs(call(100, 350)), STEP_US)
     assert found.gain == pytest.approx(1 / 1.5, rel=0.01)
     assert found.targets[0].saved_us.high < 0
+
+
+def uneven(turns: int) -> list[float]:
+    """How fast a process is in one step after another: within three percent, in no order."""
+    return [1 + (7 * n % 13 - 6) / 200 for n in range(3 * turns)]
+
+
+def test_steps_of_uneven_speed_tell_a_large_gain_narrowly_where_the_rest_is_known():
+    """A part of six sevenths: what it saves, taken from another step's time, tells little."""
+    turns, speeds = 7, uneven(7)
+    original, kernel, rest = (
+        [us * speed for speed in speeds[place::3]]
+        for us, place in ((430.0, 1), (10.0, 0), (140.0, 1))
+    )
+    bare = replace(
+        call(430, 10, turns),
+        placed_original_us=tuple((us, us) for us in original),
+        placed_kernel_us=tuple((us, us) for us in kernel),
+    )
+    plain = tuple((3 * n + 2, int(STEP_US * 1e3 * speed)) for n, speed in enumerate(speeds[2::3]))
+    without = replace(runs(bare, turns=turns), plain_ns=plain)
+    found = predict(replace(without, rest_us=tuple(rest)), STEP_US)
+    expected = STEP_US / (140 + 2 * 10)
+    assert found.gain == pytest.approx(expected, rel=0.05)
+    assert found.interval[1] / found.interval[0] < 1.08
+    assert found.interval[0] < expected < found.interval[1]
+    wide = predict(without, STEP_US).interval
+    assert wide[1] / wide[0] > 1.2
+
+
+def test_a_turn_whose_rest_is_not_known_has_that_of_the_others():
+    known = replace(runs(call(400, 25)), rest_us=(200.0, None, 200.0, 200.0, 200.0))
+    assert predict(known, STEP_US).gain == pytest.approx(4.0, rel=0.01)
+
+
+@pytest.mark.parametrize("rest_us", [(), (None,) * 5, (200.0, -1.0, 200.0, 200.0, 200.0)])
+def test_without_what_a_step_takes_besides_its_calls_what_they_save_is_taken_from_it(rest_us):
+    """Nothing says so of programs whose calls overlap, on several streams or threads."""
+    found = predict(replace(runs(call(400, 25)), rest_us=rest_us), STEP_US)
+    assert found == predict(runs(call(400, 25)), STEP_US)
