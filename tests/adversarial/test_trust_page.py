@@ -147,7 +147,7 @@ STEPS = {
         f"{SANDBOX}/test_enter.py::test_processes_are_bounded_and_a_burst_of_them_is_reaped",
     ),
     "`signing_key`": (
-        f"{SANDBOX}/test_machines.py::test_a_candidate_is_called_and_its_refused_steps_are_named",
+        f"{SANDBOX}/test_machines.py::test_a_candidate_is_called_its_refused_steps_are_named_and_it_ends_with_the_judge",
     ),
 }
 """By the first cell of a row of 'What isolates a candidate'."""
