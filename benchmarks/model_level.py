@@ -25,12 +25,14 @@ from pathlib import Path
 
 import torch
 from models.known_kernels import known_kernel, write_kernels
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 from kernel_harness.tools.model_level.ranking.program_ranking import rank_program
 from kernel_harness.tools.model_level.verification.gains import ModelComparison
 from kernel_harness.tools.model_level.verification.program_verification import verify_program
+from kernel_harness.tools.model_level.verification.verified_runs import VerifiedRuns
 
 BENCH = Path(__file__).parent / "models/bench.py"
 NETWORKS = ("decoder", "experts", "resnet")
@@ -61,8 +63,14 @@ def said(step: str) -> Iterator[None]:
     sys.stderr.flush()
 
 
-def measured(network: str, size: str, pairs: int, with_wrong: bool) -> tuple[dict[str, str], bool]:
-    """One row of the table, and whether it is as it should be."""
+def measured(
+    network: str, size: str, pairs: int, with_wrong: bool, kept: Path | None = None
+) -> tuple[dict[str, str], bool]:
+    """One row of the table, and whether it is as it should be.
+
+    Args:
+        kept: a folder for what the runs said.
+    """
     device, dtype = device_and_dtype()
     program = [sys.executable, str(BENCH), network, "--size", size]
     with said(f"{network} ranked"):
@@ -74,6 +82,10 @@ def measured(network: str, size: str, pairs: int, with_wrong: bool) -> tuple[dic
         good = write_kernels(known, Path(place, "good"), device, dtype)
         with said(f"{network} verified"):
             found = verify_program([*program, "--steps", "20"], good, [known.target], pairs=pairs)
+        if kept:
+            kept.mkdir(parents=True, exist_ok=True)
+            said_by_runs = TypeAdapter(VerifiedRuns).dump_json(found.runs)
+            (kept / f"{network}.json").write_bytes(said_by_runs)
         if with_wrong:
             bad = write_kernels(known, Path(place, "bad"), device, dtype, wrong=True)
             with said(f"{network} with a wrong kernel"):
@@ -108,6 +120,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=85.0)
     parser.add_argument("--right-only", action="store_true", help="try no wrong kernel")
+    parser.add_argument("--runs", type=Path, help="a folder for what the runs said")
     parser.add_argument("--json", type=Path, help="a file for the rows")
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -119,7 +132,7 @@ def main() -> int:
             sys.stderr.write(f"No time is left for {network}.\n")
             continue
         with_wrong = not rows and not arguments.right_only
-        row, good = measured(network, arguments.size, arguments.pairs, with_wrong)
+        row, good = measured(network, arguments.size, arguments.pairs, with_wrong, arguments.runs)
         longest = max(longest, time.monotonic() - begin)
         rows.append(row | {"seconds": f"{time.monotonic() - begin:.0f}"})
         # At once: what is stopped later has said what it found until then.
