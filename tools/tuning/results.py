@@ -62,12 +62,18 @@ class VariantResult:
         if evaluation.status in UNFAILED:
             ran = evaluation.scope is not Scope.STATIC
             self.state = VariantState.PASSED if ran else VariantState.COMPILED
-            self.words = evaluation.partial_reason or "" if ran else ""
+            self.words = (evaluation.partial_reason if ran else _uncompiled(evaluation)) or ""
             return
         undecided = evaluation.status in UNDECIDED
         self.state = VariantState.UNDECIDED if undecided else VariantState.FAILED
         said = failure.message if failure else ""
         self.words = f"{evaluation.status}: {said}"
+
+
+def _uncompiled(evaluation: Evaluation) -> str | None:
+    """Why no kernel was compiled, where that was no failure."""
+    check = evaluation.static
+    return check.reason if check is not None and not check.kernels else None
 
 
 @dataclass(frozen=True)

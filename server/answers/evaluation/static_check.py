@@ -224,10 +224,9 @@ def build_words(check: StaticCheck | None) -> str | None:
     heaviest = max(kernels, key=lambda kernel: kernel.registers or 0)
     names = len({kernel.name for kernel in kernels})
     among = f", of {names} kernels the one with the most registers" if names > 1 else ""
-    device = meant(first, shipped_hardware())
     figures = ", ".join(_figures(heaviest))
     name = short_name(heaviest.name)[:60]
-    words = f"Built for {device or first} ({first}): {name}{among}: {figures}."
+    words = f"Built for {_devices_of(first)}: {name}{among}: {figures}."
     return " ".join(filter(None, [words, empty_words(kernels)]))
 
 
@@ -235,11 +234,16 @@ def _devices_words(check: StaticCheck) -> str | None:
     """For which devices all was built, and which kernels hold no code; None where any was not."""
     if check.status != "built" or check.failures or not check.kernels:
         return None
-    hardware = shipped_hardware()
     targets = dict.fromkeys(kernel.target for kernel in check.kernels)
-    devices = [f"{meant(t, hardware)} ({t})" if meant(t, hardware) else t for t in targets]
-    words = f"Built for {' and '.join(devices)}."
+    words = f"Built for {' and '.join(map(_devices_of, targets))}."
     return " ".join(filter(None, [words, empty_words(check.kernels)]))
+
+
+def _devices_of(target: str) -> str:
+    """The devices that run what was built for a target: whichever of them was asked for."""
+    known = shipped_hardware()
+    devices = [name for name in known if meant(target, (name,))]
+    return f"{', '.join(devices)} ({target})" if devices else target
 
 
 def empty_words(kernels: Sequence[StaticKernel]) -> str | None:

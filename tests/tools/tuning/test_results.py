@@ -10,6 +10,7 @@ from kernel_harness.tools.schema.evaluation import (
     Failure,
     Scope,
     Stage,
+    StaticCheck,
     Status,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -57,3 +58,11 @@ def test_what_was_undecided_before_is_what_the_next_record_says(result: VariantR
     assert result.state is VariantState.UNDECIDED
     result.take(record("ev-2", Status.PASSED))
     assert result.state is VariantState.PASSED and not result.words
+
+
+def test_a_variant_of_which_nothing_was_compiled_says_why(result: VariantResult):
+    said = "The call reached no Triton launch: TypeError"
+    check = StaticCheck(status="unavailable", reason=said)
+    changes = {"scope": Scope.STATIC, "static": check}
+    result.take(record("ev-1", Status.COMPILED).model_copy(update={**changes, "failure": None}))
+    assert result.state is VariantState.COMPILED and result.words == said

@@ -336,7 +336,7 @@ def test_what_was_only_compiled_lists_kernels_and_no_workloads() -> None:
     assert [part.registers for part in concise.static] == [96, 96, 96]
     assert [part.notes for part in concise.static] == [["n"], ["n"], []]
     assert concise.static[0].threads is None and whole.static[0].threads == 128
-    assert "Built for B200 (sm_100) and H100-SXM (sm_90)." in concise.summary
+    assert "Built for B200 (sm_100) and H100-SXM, H100-PCIe, H200 (sm_90)." in concise.summary
     assert len(concise.static_note or "") < 400 < len(whole.static_note or "")
     assert "Not launched" not in concise.summary and "Not launched" in whole.summary
 
