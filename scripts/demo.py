@@ -104,6 +104,41 @@ def _without_decay(workspace: Path) -> None:
         (workspace / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
 
 
+async def trials(steps: Tour, first: str, better: str) -> None:
+    """Judges a baseline, a mistake and a program that is to be better; keeps all three.
+
+    Args:
+        first: name of the program to begin with.
+        better: name of the other.
+    """
+    steps.heading("3  The baseline")
+    baseline = await steps.trial(
+        "demo-baseline",
+        first,
+        "The shipped Triton kernel is the starting point.",
+        tags=["baseline"],
+    )
+    steps.heading("4  A wrong candidate: what an agent is told")
+    await steps.trial(
+        "demo-wrong",
+        "triton_baseline",
+        "Skipping the decay gate saves an exponential per head.",
+        edit=_without_decay,
+        tags=["drop-gate"],
+        parent=baseline,
+        lesson="The gate cannot be dropped: the state drifts away from the reference.",
+    )
+    steps.heading("5  A better candidate, compared with the baseline")
+    await steps.trial(
+        "demo-better",
+        better,
+        "One pass over the state for both products, tiles chosen by batch.",
+        parent=baseline,
+        tags=["single-pass", "tile-by-batch"],
+        compare_to=first,
+    )
+
+
 async def tour(data_dir: Path, scope: str) -> None:
     """Goes round the loop."""
     server = StdioServerParameters(
@@ -119,32 +154,7 @@ async def tour(data_dir: Path, scope: str) -> None:
         steps.heading("2  What is there to optimise?")
         await steps.call("list_workloads")
         await steps.call("sample_shapes", definition=DEFINITION)
-        steps.heading("3  The baseline")
-        baseline = await steps.trial(
-            "demo-baseline",
-            "triton_baseline",
-            "The shipped Triton kernel is the starting point.",
-            tags=["baseline"],
-        )
-        steps.heading("4  A wrong candidate: what an agent is told")
-        await steps.trial(
-            "demo-wrong",
-            "triton_baseline",
-            "Skipping the decay gate saves an exponential per head.",
-            edit=_without_decay,
-            tags=["drop-gate"],
-            parent=baseline,
-            lesson="The gate cannot be dropped: the state drifts away from the reference.",
-        )
-        steps.heading("5  A better candidate, compared with the baseline")
-        await steps.trial(
-            "demo-better",
-            "triton_split_v",
-            "One pass over the state for both products, tiles chosen by batch.",
-            parent=baseline,
-            tags=["single-pass", "tile-by-batch"],
-            compare_to="triton_baseline",
-        )
+        await trials(steps, "triton_baseline", "triton_split_v")
         steps.heading("6  What was learnt")
         await steps.call("search_archive", definition=DEFINITION)
 

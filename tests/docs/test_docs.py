@@ -14,6 +14,7 @@ from kernel_harness.server.cli import main as cli
 
 from . import test_pages, test_tutorial
 from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages, texts
+from .transcript import require_transcript
 
 PLACEHOLDER = re.compile("^…$")
 NUMBER = "1"
@@ -122,16 +123,4 @@ def test_the_tour_of_the_readme_is_what_the_demo_prints(tmp_path):
         env={**os.environ, "COLUMNS": "9999", "KERNEL_HARNESS_DEVICE": "cpu"},  # noqa: TID251
     )
     assert found.returncode == 0, found.stdout + found.stderr
-    printed = _words(found.stdout)
-    shown = next(b.body for b in blocks(ROOT / "README.md") if "→ evaluate_kernel" in b.body)
-    for line in shown.splitlines():
-        for part in line.split("…"):
-            assert _words(part) in printed, part
-
-
-def _words(text: str) -> str:
-    """The words alone: numbers, ids, line breaks and which output is worst differ by run."""
-    number = r"[-\d.]*\d[-\d.]*(?:e-?\d+)?"
-    varying = rf"\b[0-9a-f]{{7,12}}\b|{number}|\bsmoke\b|\bsample\b|\b(?:output|new_state)\b"
-    text = re.sub(r"\[#(, #)*\]", "[#]", re.sub(varying, "#", text))
-    return " ".join(text.split())
+    require_transcript(found.stdout)

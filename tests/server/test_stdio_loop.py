@@ -1,4 +1,7 @@
-"""Every tool through a real client over stdio, on the real harness: good arguments and bad ones."""
+"""Every tool through a real client over stdio, on the real harness: good arguments and bad ones.
+
+In between come the demo's trials, of which the README shows what is printed.
+"""
 
 import asyncio
 import sys
@@ -7,9 +10,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import get_default_environment
 
+from tests.docs.transcript import printed_by_trials, require_transcript
+
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 DEFINITION = "gdn_decode_qk4_v8_d128_k_last"
-WRONG = "def run(*tensors):\n    tensors[-1].zero_()\n    tensors[-2].zero_()\n"
 BAD = [
     ("list_workloads", {"definition": "gdn_decoed"}, "gdn_decode"),
     ("list_workloads", {"defintion": "gdn_decode"}, "definition"),
@@ -83,19 +87,6 @@ async def round_of_the_loop(client: Client) -> None:
         await good(client, tool, candidate=kept["candidate_id"])
 
 
-async def a_wrong_candidate(client: Client) -> None:
-    solution = {
-        "name": "wrong",
-        "definition": DEFINITION,
-        "author": "test",
-        "spec": {"language": "python", "target_hardware": ["cuda"], "entry_point": "m.py::run"},
-        "sources": [{"path": "m.py", "content": WRONG}],
-    }
-    verdict = await good(client, "evaluate_kernel", solution=solution, scope="smoke")
-    assert verdict["status"] == "INCORRECT_NUMERICAL"
-    assert verdict["failure"]["output"] and verdict["failure"]["index"] is not None
-
-
 async def bad_arguments(client: Client) -> None:
     for tool, arguments, words in BAD:
         result = await client.call_tool(tool, arguments)
@@ -112,17 +103,21 @@ def test_the_whole_loop_over_stdio(tmp_path, mode):
             args=["-m", "kernel_harness.server", "serve", "--data-dir", str(tmp_path)],
             env={
                 **get_default_environment(),
+                "KERNEL_HARNESS_DEVICE": "cpu",
                 "KERNEL_HARNESS_WARM_AHEAD": "true" if mode == "auto" else "false",
             },
         )
+        printed = None
         async with Client(server, mode=mode) as client:
             if mode == "auto":
                 await round_of_the_loop(client)
-                await a_wrong_candidate(client)
+                printed = await printed_by_trials(client, tmp_path)
             else:
                 await good(client, "list_workloads", definition="gdn_decode", limit=3)
                 await good(client, "open_workspace", definition="gdn_decode", name="first")
             await bad_arguments(client)
             await good(client, "check_environment")
+        if printed is not None:
+            require_transcript(printed)
 
     asyncio.run(run())
