@@ -13,7 +13,7 @@ from kernel_harness.tools.judge.operators.generic_operator import torch_dtype
 from kernel_harness.tools.judge.operators.held_out_cases import draw_held_out
 from kernel_harness.tools.judge.operators.operator_adapter import OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Trace
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 from kernel_harness.tools.workloads.solution_folder import read_candidate_file
 
 from .missing_packages import skips_without_its_packages
@@ -92,7 +92,7 @@ def agrees_in_every_family(name, position, place):
     if not suits(hardware, ".".join(map(str, torch.cuda.get_device_capability()))):
         pytest.skip(f"for {' and '.join(hardware)} alone")
     device, operator = torch.device("cuda"), judged(name)
-    case, kernel = case_of(operator, position), load_by_path(place / "kernel.py")
+    case, kernel = case_of(operator, position), load_anew(place / "kernel.py")
     for family in operator.families:
         inputs = operator.make_inputs(case, SEED, family, device)
         outputs = poisoned(operator, case, device)
@@ -144,7 +144,7 @@ def test_rewriting_on_the_device_leaves_valid_inputs(name):
 @pytest.mark.parametrize("name", [ATTENTION, INDEXER, EXPERTS])
 def test_held_out_cases_agree_with_the_baseline(name):
     device, operator = torch.device("cuda"), judged(name)
-    kernel = load_by_path(KERNELS / name / "peers" / "torch_vectorised" / "kernel.py")
+    kernel = load_anew(KERNELS / name / "peers" / "torch_vectorised" / "kernel.py")
     known = [case_of(operator, position) for position in range(6)]
     for case in draw_held_out(operator, random.Random(SEED), known, [], chosen=6, uniform=3).cases:
         inputs = operator.make_inputs(case, SEED, "typical", device)

@@ -14,7 +14,7 @@ import torch
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 from kernel_harness.tools.workloads.solution_folder import read_candidate_file
 
 from .missing_packages import skips_without_its_packages
@@ -65,7 +65,7 @@ SHELVES = [
 def answers(place: Path, inputs: dict[str, Any], trusted: dict[str, torch.Tensor]) -> list[Any]:
     said = read_candidate_file(place)
     file, _, function = said.entry_point.partition("::")
-    run = getattr(load_by_path(place / file), function)
+    run = getattr(load_anew(place / file), function)
     if not said.destination_passing_style:
         result = run(*inputs.values())
         return list(result) if isinstance(result, tuple) else [result]

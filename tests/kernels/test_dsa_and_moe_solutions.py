@@ -18,15 +18,15 @@ import torch
 from kernel_harness.tools.candidate.cpu.triton_patches import patch_interpreter
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.limits import tolerance_limits
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 from kernel_harness.tools.workloads.policy import read_policy
 
 patch_interpreter()  # as the process of a candidate does before any fork
 kernels, every, found = Path(sys.argv[1]), sys.argv[2] == "every", {}
 
 folder = kernels / "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
-inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
-kernel = load_by_path(folder / "solutions" / "triton_split_k" / "kernel.py")
+inputs, oracle = load_anew(folder / "inputs.py"), load_anew(folder / "oracle.py")
+kernel = load_anew(folder / "solutions" / "triton_split_k" / "kernel.py")
 policy = read_policy(folder / "policy.toml")
 for family in ("scattered_padding", "typical", "peaked")[: None if every else 1]:
     drawn = inputs.generate(
@@ -44,9 +44,9 @@ for family in ("scattered_padding", "typical", "peaked")[: None if every else 1]
         found[f"attention {family} {name}"] = "" if mismatch is None else mismatch.message
 
 folder = kernels / "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
-inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
-compare = load_by_path(folder / "compare.py").compare
-kernel = load_by_path(folder / "solutions" / "pass_through" / "kernel.py")
+inputs, oracle = load_anew(folder / "inputs.py"), load_anew(folder / "oracle.py")
+compare = load_anew(folder / "compare.py").compare
+kernel = load_anew(folder / "solutions" / "pass_through" / "kernel.py")
 for lengths in ([3, 0, 2048], [2300, 64, 2049, 0]):
     for family in ("wild_table", "tied_scores")[: None if every else 1]:
         drawn = inputs.generate(
@@ -60,8 +60,8 @@ for lengths in ([3, 0, 2048], [2300, 64, 2049, 0]):
         found[f"indexer {lengths} {family}"] = compare("topk", drawn, expected, got, {})["message"]
 
 folder = kernels / "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
-inputs, oracle = load_by_path(folder / "inputs.py"), load_by_path(folder / "oracle.py")
-kernel = load_by_path(folder / "solutions" / "triton_grouped" / "kernel.py")
+inputs, oracle = load_anew(folder / "inputs.py"), load_anew(folder / "oracle.py")
+kernel = load_anew(folder / "solutions" / "triton_grouped" / "kernel.py")
 policy = read_policy(folder / "policy.toml")
 for tokens, offset, family in ((5, 192, "signed_scales"), (3, 0, "none_local"),
                                (1, 32, "typical"), (20, 40, "negative_selection"),

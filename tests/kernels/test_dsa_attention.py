@@ -12,7 +12,7 @@ import torch
 
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.limits import tolerance_limits
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 from kernel_harness.tools.workloads.policy import read_policy
 
 FOLDER = (
@@ -20,10 +20,10 @@ FOLDER = (
     / "kernels"
     / "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
 )
-INPUTS = load_by_path(FOLDER / "inputs.py")
-ORACLE = load_by_path(FOLDER / "oracle.py")
-REFERENCE = load_by_path(FOLDER / "reference.py")
-COST = load_by_path(FOLDER / "cost.py")
+INPUTS = load_anew(FOLDER / "inputs.py")
+ORACLE = load_anew(FOLDER / "oracle.py")
+REFERENCE = load_anew(FOLDER / "reference.py")
+COST = load_anew(FOLDER / "cost.py")
 POLICY = read_policy(FOLDER / "policy.toml")
 COUNTS = [2048, 17, 300]
 AXES = {"num_tokens": 3, "num_pages": 40}
@@ -56,7 +56,7 @@ def verdicts(inputs, outputs):
 def run_peer(name, inputs):
     output = torch.full_like(inputs["q_nope"], math.nan)
     lse = torch.full(output.shape[:2], math.nan)
-    load_by_path(FOLDER / "peers" / name / "kernel.py").run(*inputs.values(), output, lse)
+    load_anew(FOLDER / "peers" / name / "kernel.py").run(*inputs.values(), output, lse)
     return output, lse
 
 

@@ -22,7 +22,7 @@ from kernel_harness.tools.devices.roofline import Cost, floors
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.schema.flashinfer_trace import Definition
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 
 KERNELS = Path(str(files("kernel_harness.kernels")))
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -68,7 +68,7 @@ def faults(operator: OperatorAdapter, case: Case, inputs: dict[str, Any], got: A
 @settings(max_examples=12, deadline=None)
 @given(
     lengths=st.lists(st.sampled_from([0, 1, 2, 63, 64, 65, 100, 129]), min_size=1, max_size=4),
-    family=st.sampled_from(load_by_path(PREFILL / "inputs.py").FAMILIES),
+    family=st.sampled_from(load_anew(PREFILL / "inputs.py").FAMILIES),
 )
 @pytest.mark.long
 def test_chunked_oracle_equals_the_token_by_token_reference(
@@ -76,7 +76,7 @@ def test_chunked_oracle_equals_the_token_by_token_reference(
 ) -> None:
     operator, case = judged(PREFILL), prompts(*lengths, 1)
     inputs = drawn(operator, case, 3, family)
-    reference = load_by_path(PREFILL / "reference.py").run(*inputs.values())
+    reference = load_anew(PREFILL / "reference.py").run(*inputs.values())
     expected = operator.oracle(case, inputs)
     torch.testing.assert_close(
         reference[1].double(), expected["new_state"], rtol=1e-4, atol=2e-5 * 30
@@ -88,7 +88,7 @@ def test_a_prompt_is_the_same_as_its_tokens_decoded_one_by_one() -> None:
     operator, case = judged(PREFILL), prompts(5)
     inputs = drawn(operator, case, 4, "typical")
     expected = operator.oracle(case, inputs)
-    decode = load_by_path(DECODE / "oracle.py").oracle
+    decode = load_anew(DECODE / "oracle.py").oracle
     state = inputs["state"]
     for token in range(5):
         rows = {name: inputs[name][None, token : token + 1] for name in ("q", "k", "v", "a", "b")}
@@ -116,8 +116,8 @@ def test_absent_scale_and_state_have_their_defaults_everywhere(
     operator = judged(folder)
     case = batch(2) if folder == DECODE else prompts(4, 3)
     inputs = drawn(operator, case, 6, "typical") | missing
-    reference = load_by_path(folder / "reference.py").run(*inputs.values())
-    peer = load_by_path(folder / "peers" / "torch_vectorised" / "kernel.py").run(*inputs.values())
+    reference = load_anew(folder / "reference.py").run(*inputs.values())
+    peer = load_anew(folder / "peers" / "torch_vectorised" / "kernel.py").run(*inputs.values())
     assert faults(operator, case, inputs, reference) == []
     assert faults(operator, case, inputs, peer) == []
 
@@ -195,7 +195,7 @@ def test_sequence_lengths_are_recorded_for_every_prefill_workload() -> None:
 
 
 def test_lengths_that_contradict_the_axes_are_an_error() -> None:
-    generate = load_by_path(PREFILL / "inputs.py").generate
+    generate = load_anew(PREFILL / "inputs.py").generate
     axes, generator = {"total_seq_len": 7, "num_seqs": 2}, torch.Generator()
     with pytest.raises(ValueError, match="2 sequences, 7 tokens"):
         generate(
@@ -208,7 +208,7 @@ def test_lengths_that_contradict_the_axes_are_an_error() -> None:
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_held_out_prompts_come_in_every_kind_with_empty_ones_among_them(seed: int) -> None:
-    module = load_by_path(PREFILL / "inputs.py")
+    module = load_anew(PREFILL / "inputs.py")
     cases = module.held_out(random.Random(seed), len(module.KINDS))
     assert {case["kind"] for case in cases} == set(module.KINDS)
     for case in cases:
@@ -233,12 +233,12 @@ def test_nominal_floor_on_h200(
 ) -> None:
     h200 = next(d for d in shipped_hardware().values() if "H200" in d.name.upper())
     structure = {"seq_lens": lengths} if lengths else None
-    cost = Cost(**load_by_path(folder / "cost.py").cost(axes, structure=structure))
+    cost = Cost(**load_anew(folder / "cost.py").cost(axes, structure=structure))
     assert floors(cost, h200).nominal_us == pytest.approx(h200_us, rel=0.02)
 
 
 def test_chain_of_chunks_follows_the_longest_sequence() -> None:
-    cost = load_by_path(PREFILL / "cost.py").cost
+    cost = load_anew(PREFILL / "cost.py").cost
     axes = {"total_seq_len": 200, "num_seqs": 3}
     assert cost(axes, structure={"seq_lens": [130, 70, 0]})["serial_steps"] == 3
     bounds = torch.tensor([0, 64, 128, 200])
@@ -267,11 +267,11 @@ def test_fla_adaptors_hand_over_what_the_library_needs(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
     inputs = drawn(judged(DECODE), batch(2), 1, "typical")
-    output, state = load_by_path(DECODE / "peers" / "fla" / "kernel.py").run(*inputs.values())
+    output, state = load_anew(DECODE / "peers" / "fla" / "kernel.py").run(*inputs.values())
     assert output.shape == inputs["v"].shape and state.shape == inputs["state"].shape
 
     inputs = drawn(judged(PREFILL), prompts(3, 0), 1, "typical")
-    output, state = load_by_path(PREFILL / "peers" / "fla" / "kernel.py").run(*inputs.values())
+    output, state = load_anew(PREFILL / "peers" / "fla" / "kernel.py").run(*inputs.values())
     assert output.shape == inputs["v"].shape
     assert calls[1]["v"].shape == (1, *inputs["v"].shape)
     assert bool((state[0] == 1).all() and (state[1] == 0).all())
@@ -282,7 +282,7 @@ def test_the_flashinfer_adaptor_hands_over_a_copy_of_the_state(
 ) -> None:
     """The library changes the state in place; were it given the input, the input would change."""
 
-    oracle = load_by_path(DECODE / "oracle.py").oracle
+    oracle = load_anew(DECODE / "oracle.py").oracle
 
     def stand_in(q, k, v, state, A_log, a, dt_bias, b, *, scale, output, use_qk_l2norm):
         assert not use_qk_l2norm and scale == pytest.approx(128**-0.5)
@@ -301,7 +301,7 @@ def test_the_flashinfer_adaptor_hands_over_a_copy_of_the_state(
     before = inputs["state"].clone()
     expected = oracle(**inputs)
     output, state = torch.empty_like(inputs["v"]), torch.empty_like(before)
-    load_by_path(DECODE / "peers" / "flashinfer" / "kernel.py").run(*inputs.values(), output, state)
+    load_anew(DECODE / "peers" / "flashinfer" / "kernel.py").run(*inputs.values(), output, state)
     assert torch.equal(inputs["state"], before)
     assert torch.equal(state, expected["new_state"].float())
     assert torch.equal(output, expected["output"].bfloat16())
@@ -359,7 +359,7 @@ def test_prefill_peers_are_right_when_their_library_is(
 
     operator, case = judged(PREFILL), prompts(3, 0, 2)
     inputs = drawn(operator, case, 1, "typical")
-    answer = load_by_path(PREFILL / "peers" / peer / "kernel.py").run(*inputs.values())
+    answer = load_anew(PREFILL / "peers" / peer / "kernel.py").run(*inputs.values())
     assert faults(operator, case, inputs, answer) == []
 
 
@@ -368,10 +368,10 @@ def test_prefill_peers_are_right_when_their_library_is(
 SCRIPT = """
 import sys
 import torch
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 calls = torch.load(sys.argv[1])
 for call in calls:
-    load_by_path(__import__("pathlib").Path(call["kernel"])).run(*call["inputs"], *call["outputs"])
+    load_anew(__import__("pathlib").Path(call["kernel"])).run(*call["inputs"], *call["outputs"])
 torch.save([call["outputs"] for call in calls], sys.argv[2])
 """
 

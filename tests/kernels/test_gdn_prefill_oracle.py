@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode  # no public one counts operators
 
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 
 FOLDER = Path(str(files("kernel_harness.kernels"))) / "gdn_prefill_qk4_v8_d128_k_last"
-INPUTS = load_by_path(FOLDER / "inputs.py")
-ORACLE = load_by_path(FOLDER / "oracle.py")
+INPUTS = load_anew(FOLDER / "inputs.py")
+ORACLE = load_anew(FOLDER / "oracle.py")
 LENGTHS = [(1,), (63,), (64,), (65,), (0,), (0, 0), (0, 3, 0), (129, 0, 64, 1, 130), (200, 7, 321)]
 
 

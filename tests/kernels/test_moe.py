@@ -14,7 +14,7 @@ import torch
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.limits import tolerance_limits
 from kernel_harness.tools.judge.philox.generator import PhiloxGenerator
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 from kernel_harness.tools.workloads.policy import read_policy
 
 FOLDER = (
@@ -22,10 +22,10 @@ FOLDER = (
     / "kernels"
     / "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
 )
-INPUTS = load_by_path(FOLDER / "inputs.py")
-ORACLE = load_by_path(FOLDER / "oracle.py")
-REFERENCE = load_by_path(FOLDER / "reference.py")
-COST = load_by_path(FOLDER / "cost.py")
+INPUTS = load_anew(FOLDER / "inputs.py")
+ORACLE = load_anew(FOLDER / "oracle.py")
+REFERENCE = load_anew(FOLDER / "reference.py")
+COST = load_anew(FOLDER / "cost.py")
 POLICY = read_policy(FOLDER / "policy.toml")
 SMALL = {"hidden_size": 256, "intermediate_size": 128}
 
@@ -52,7 +52,7 @@ def verdict(inputs, got):
 
 def run_peer(inputs, name="torch_vectorised"):
     output = torch.full(inputs["hidden_states"].shape, math.nan, dtype=torch.bfloat16)
-    kernel = load_by_path(FOLDER / "peers" / name / "kernel.py")
+    kernel = load_anew(FOLDER / "peers" / name / "kernel.py")
     kernel.run(*inputs.values(), output)
     return output
 

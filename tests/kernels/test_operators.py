@@ -230,8 +230,7 @@ def test_every_workload_has_a_floor_below_its_published_latency(folder: Path) ->
     b200 = next(d for d in shipped_hardware().values() if "B200" in " ".join(d.identity.names))
     published = json.loads((folder / "published.json").read_text())["latency_us"]
     for workload in operator.workloads:
-        structure = operator.structure.get(workload.uuid)
-        cost = operator.cost(operator.definition.axis_values(workload.axes), structure=structure)
+        cost = operator.expected_cost(workload.uuid)
         floor = floors(cost, b200)
         assert 0 < floor.nominal_us < published.get(workload.uuid, math.inf)
         assert cost.bytes_written > 0

@@ -12,16 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_harness.tools.workloads.operators import load_by_path
+from kernel_harness.tools.workloads.operators import load_anew
 
 FOLDER = (
     Path(__file__).resolve().parents[2] / "kernels" / "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
 )
-INPUTS = load_by_path(FOLDER / "inputs.py")
-ORACLE = load_by_path(FOLDER / "oracle.py")
-REFERENCE = load_by_path(FOLDER / "reference.py")
-COMPARE = load_by_path(FOLDER / "compare.py")
-COST = load_by_path(FOLDER / "cost.py")
+INPUTS = load_anew(FOLDER / "inputs.py")
+ORACLE = load_anew(FOLDER / "oracle.py")
+REFERENCE = load_anew(FOLDER / "reference.py")
+COMPARE = load_anew(FOLDER / "compare.py")
+COST = load_anew(FOLDER / "cost.py")
 LENGTHS = [2500, 0, 64, 2049, 700, 2048]
 LONG, EMPTY, SHORT = 0, 1, 4
 SIZES = {"page_size": 64, "index_head_dim": 128}
@@ -58,7 +58,7 @@ def exact_scores(inputs, row):
 
 def run_peer(inputs, name="torch_vectorised"):
     got = torch.full((inputs["seq_lens"].numel(), 2048), 12345, dtype=torch.int32)
-    kernel = load_by_path(FOLDER / "peers" / name / "kernel.py")
+    kernel = load_anew(FOLDER / "peers" / name / "kernel.py")
     kernel.run(*inputs.values(), got)
     return got
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..devices.calibration import calibration_folder, with_calibration
 from ..devices.hardware import Hardware, identify, load_hardware
 from ..devices.roofline import floors, scaled_cost
-from ..errors import DatasetError
+from ..errors import DatasetError, RequestError
 from ..schema.evaluation import Evaluation, Executor, WorkloadResult
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def _hardware(name: str, sm_count: int | None, settings: Settings) -> Hardware |
 
 def _floors(operator: Operator, result: WorkloadResult, known: Hardware) -> dict[str, float]:
     try:
-        cost = operator.cost(result.axes, structure=operator.structure.get(result.uuid))
+        cost = operator.expected_cost(result.uuid)
         found = floors(cost, known)
         counted = result.floors_us.get("device")
         if cost.expected and counted and found.nominal_us:
             # The judge counted the inputs that it drew; here only the expectation is known.
             found = floors(scaled_cost(cost, counted / found.nominal_us), known)
-    except DatasetError:
+    except (DatasetError, RequestError):
         return {}
     kinds = {
         "nominal": found.nominal_us,

@@ -347,8 +347,7 @@ class ProfilingService:
                 yield inputs
 
     def _floors_of(self, operator: Operator, uuid: str) -> WorkFloors:
-        axes = operator.workload(uuid).axes
-        cost = operator.cost(axes, structure=operator.structure.get(uuid))
+        cost = operator.expected_cost(uuid)
         known = self._hardware()
         return work_floors(cost, floors(cost, known) if known else None)
 

@@ -10,5 +10,6 @@ segmentation     the arithmetic of the bands
 listing          an operator's contract and a page of its workloads
 solution_folder  a solution as a folder with candidate.toml
 workspace        the folders in which candidates are written
+costs/           the work of workloads, counted by an operator's own code in a process
 templates/       first sources of a candidate, by language and binding
 """

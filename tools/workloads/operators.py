@@ -14,8 +14,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import fields as fields_of
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from ..devices.roofline import Cost
 from ..errors import DatasetError, RequestError, unknown_name
 from ..schema.flashinfer_trace import Definition, ScalarInput, Solution, Workload, workload_digest
+from .costs.cost_process import Sizes, counted_costs
 from .policy import Policy
 from .solution_folder import FILE_NAME, read_solution
 
@@ -220,57 +220,37 @@ class Operator:
         candidates = [s for s in self.solutions().values() if s.author == BASELINE_AUTHOR]
         return candidates[0] if len(candidates) == 1 else None
 
-    def cost(
-        self,
-        axes: Mapping[str, int],
-        inputs: Mapping[str, Any] | None = None,
-        structure: Mapping[str, Any] | None = None,
-    ) -> Cost:
-        """The work that any correct kernel must do, by cost.py, else an upper bound from shapes.
+    def expected_cost(self, uuid: str) -> Cost:
+        """The work that any correct kernel must do on one of its workloads.
 
-        Args:
-            axes: the workload's; cost.py is given the constant ones too, as by the judge.
-            inputs: its tensors, where the caller has them; makes data-dependent counts exact.
+        By cost.py before inputs are drawn, else an upper bound from shapes. That of all workloads
+        is counted at once, and again when that file changes.
 
         Raises:
             DatasetError: when cost.py fails or returns what is not a cost.
+            RequestError: when there is no such workload.
         """
+        workload = self.workload(uuid)
         path = self.folder / "cost.py" if self.folder else None
         if path is None or not path.is_file():
-            return generic_cost(self.definition, axes)
-        module = load_by_path(path)
-        try:
-            sizes = {**axes, **self.definition.const_axes}
-            fields = module.cost(sizes, structure=structure, inputs=inputs)
-            return Cost(**fields)
-        # cost.py is data of the operator's author: whatever it raises is a fault of that file.
-        except (Exception, SystemExit) as error:
-            names = [one.name for one in fields_of(Cost)]
-            raise DatasetError(
-                f"cost() failed for axes {dict(axes)}: {type(error).__name__}: {error}",
-                where=str(path),
-                remedy=f"It returns a dict whose fields may be {', '.join(names)}.",
-            ) from error
+            return generic_cost(self.definition, workload.axes)
+        changed_ns = path.stat().st_mtime_ns
+        if changed_ns not in self._costs:
+            self._costs[changed_ns] = self._counted(path)
+        found = self._costs[changed_ns][workload.uuid]
+        if isinstance(found, Cost):
+            return found
+        raise found.with_traceback(None)
 
-    def expected_cost(self, uuid: str) -> Cost:
-        """The work of one of its workloads before inputs are drawn.
-
-        It is counted once, and again when cost.py changes: a plan orders all workloads by it.
-
-        Raises:
-            DatasetError: as `cost` does.
-        """
-        path = self.folder / "cost.py" if self.folder else None
-        changed_ns = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
-        known = self._costs.get(uuid)
-        if known is None or known[0] != changed_ns:
-            axes, structure = self.workload(uuid).axes, self.structure.get(uuid)
-            known = self._costs[uuid] = changed_ns, self.cost(axes, structure=structure)
-        return known[1]
+    def _counted(self, path: Path) -> dict[str, Cost | DatasetError]:
+        constant = self.definition.const_axes
+        asked = [Sizes({**w.axes, **constant}, self.structure.get(w.uuid)) for w in self.workloads]
+        found = counted_costs(path, asked)
+        return {workload.uuid: one for workload, one in zip(self.workloads, found, strict=True)}
 
     @cached_property
-    def _costs(self) -> dict[str, tuple[int, Cost]]:
-        """By workload, what cost.py said and when that file was changed."""
+    def _costs(self) -> dict[int, dict[str, Cost | DatasetError]]:
+        """By when cost.py was changed, what it said of each workload."""
         return {}
 
     @cached_property
@@ -345,20 +325,6 @@ def _narrowest(definition: Definition) -> str:
     dtypes = [str(spec.dtype.value) for spec in definition.inputs.values() if spec.shape]
     kinds = (kind for name, kind in order.items() if any(d.startswith(name) for d in dtypes))
     return next(kinds, "tf32")
-
-
-def load_by_path(path: Path) -> ModuleType:
-    """The module of a Python file of an operator's folder, kept until the file changes.
-
-    Raises:
-        DatasetError: when it cannot be imported.
-    """
-    return _loaded(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _loaded(path: Path, _changed_ns: int) -> ModuleType:
-    return load_anew(path)
 
 
 def load_anew(path: Path) -> ModuleType:

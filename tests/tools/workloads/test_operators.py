@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.devices.roofline import Cost
 from kernel_harness.tools.errors import DatasetError, RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.schema.measurement import Objective
+from kernel_harness.tools.workloads.costs import cost_process
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator, generic_cost
 from kernel_harness.tools.workloads.policy import Policy, policy_of, read_policy
@@ -90,27 +93,54 @@ def test_an_operator_without_a_folder_has_defaults() -> None:
     assert operator.policy.strict_limit("y").kind == "values"
 
 
+def first_cost(kernels: Path) -> Cost:
+    operator = loaded(kernels)
+    return operator.expected_cost(operator.workloads[0].uuid)
+
+
 def test_cost_comes_from_the_operators_own_file(write_operator: Write) -> None:
-    operator = loaded(write_operator(cost__py=COST))
-    plain = operator.cost({"rows": 3, "pages": 1})
-    assert (plain.bytes_read, plain.bytes_written, plain.upper_bound) == (30, 5, False)
+    kernels = write_operator(cost__py=COST)
+    plain, rows = first_cost(kernels), loaded(kernels).workloads[0].axes["rows"]
+    assert (plain.bytes_read, plain.bytes_written, plain.upper_bound) == (10 * rows, 5, False)
     assert plain.assumptions == ("dense",)
-    assert operator.cost({"rows": 3}, structure={"lens": [1, 1]}).bytes_read == 20
+    structure = {loaded(kernels).workloads[0].uuid: {"lens": [1, 1]}}
+    (kernels / "scale_rows" / "structure.json").write_text(json.dumps(structure))
+    assert first_cost(kernels).bytes_read == 20
 
 
 def test_a_cost_file_is_given_the_constant_axes_too(write_operator: Write) -> None:
     text = "def cost(axes, **_): return {'bytes_read': axes['width'], 'bytes_written': 1}"
-    assert loaded(write_operator(cost__py=text)).cost({"rows": 3, "pages": 1}).bytes_read == 64
+    assert first_cost(write_operator(cost__py=text)).bytes_read == 64
 
 
-def test_an_edited_cost_file_is_read_anew(write_operator: Write) -> None:
-    kernels = write_operator(cost__py=COST)
-    operator = loaded(kernels)
-    assert operator.cost({"rows": 1}).bytes_read == 10
-    path = kernels / "scale_rows" / "cost.py"
-    path.write_text(COST.replace("10 *", "1000 *"))
-    os.utime(path, ns=(1, 1))
-    assert operator.cost({"rows": 1}).bytes_read == 1000
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("import time; time.sleep(60)", "had not returned after 1 s"),
+        ("while True: pass", "had not returned after 1 s"),
+        ("import os; os._exit(3)", "it ended its process"),
+        ("return {'bytes_read': len(bytearray(1 << 50))}", "MemoryError"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_a_cost_file_takes_neither_the_server_nor_its_time_along(
+    write_operator: Write, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
+    """It ran in the server: an endless loop held a thread of it for ever."""
+    monkeypatch.setattr(cost_process, "LIMIT_S", 1)
+    kernels = write_operator(cost__py=f"def cost(axes, **_):\n    {body}\n")
+    with pytest.raises(DatasetError, match=words):
+        first_cost(kernels)
+
+
+def test_one_process_counts_all_workloads_and_what_it_prints_is_no_count(
+    write_operator: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import os\nprint('read')\ndef cost(axes, **_):\n    print('x')\n"
+    text += "    return {'bytes_read': os.getpid()}\n"
+    operator = loaded(write_operator(cost__py=text))
+    found = {operator.expected_cost(w.uuid).bytes_read for w in operator.workloads}
+    assert len(operator.workloads) > 1 and len(found) == 1 and found != {os.getpid()}
 
 
 def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_operator: Write) -> None:
@@ -137,9 +167,8 @@ def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_opera
     ],
 )
 def test_a_broken_cost_file_is_named(write_operator: Write, text: str) -> None:
-    operator = loaded(write_operator(cost__py=text))
     with pytest.raises(DatasetError, match=r"cost\.py") as refused:
-        operator.cost({"rows": 3, "pages": 1})
+        first_cost(write_operator(cost__py=text))
     if "bites" in text:
         assert "bytes_read, bytes_written, l2_bytes, flops" in str(refused.value)
 
