@@ -21,7 +21,7 @@ from ..settings import Settings, ray_is_secured
 from ..text import counted
 from .judge_actor import JudgeActor
 from .nodes import NodeFacts, chosen_nodes
-from .pool import OF_RAY, ClusterPool, LostJudgeError, Members
+from .pool import OF_RAY, ClusterPool, LostClusterError, LostJudgeError, Members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +130,8 @@ class RayConnection:
         """Leaves the cluster; its actors end with the connection."""
         with contextlib.suppress(Exception):  # it may be gone already
             self.ray.shutdown()
+        with contextlib.suppress(Exception):  # a connection that broke counts as one until then
+            importlib.import_module("ray.util.client").ray.disconnect()
 
     async def in_thread(self, work: Any, *arguments: Any) -> Any:
         """Runs a blocking call of Ray's client."""
@@ -139,13 +141,12 @@ class RayConnection:
         """An actor for each device of each node that lives, by name."""
         ray = self.ray
         try:
-            if ray.is_initialized():
-                ray.shutdown()
-            ray.init(self._address, namespace=NAMESPACE, logging_level="ERROR", log_to_driver=False)
+            self.disconnect()
+            self._enter()
             nodes = [node for node in ray.nodes() if node["Alive"]]
         except Exception as error:
             raise InfrastructureError(
-                f"The cluster cannot be reached: {str(error)[:300] or type(error).__name__}",
+                f"The cluster cannot be reached: {_said(error)}",
                 where=self._address,
                 remedy="Start its head with `ray start --head`, whose client port is 10001; its "
                 "token and certificates, if any, must be known here, too.",
@@ -170,6 +171,14 @@ class RayConnection:
                 "processors of nodes, and nothing is timed.",
             )
         return placed
+
+    def _enter(self) -> None:
+        """Enters the cluster; a head that has just started refuses its first client at times."""
+        options = {"namespace": NAMESPACE, "logging_level": "ERROR", "log_to_driver": False}
+        try:
+            self.ray.init(self._address, **options)
+        except ConnectionAbortedError:
+            self.ray.init(self._address, **options)
 
     async def _facts(self, name: str, actor: Any) -> tuple[NodeFacts, Ready]:
         async with asyncio.timeout(START_S):
@@ -200,7 +209,8 @@ class RayJudge:
 
         Raises:
             LostJudgeError: when its node or process is gone.
-            InfrastructureError: when the cluster is, or the judge failed.
+            LostClusterError: when the cluster is.
+            InfrastructureError: when the judge failed.
         """
         return await self._connection.in_thread(self._call, method, arguments)
 
@@ -219,7 +229,16 @@ class RayJudge:
             what = cause.what if isinstance(cause, HarnessError) else str(cause)[:300]
             raise InfrastructureError(f"The judge {self._name} failed: {what}") from error
         except Exception as error:  # the client's own, of many kinds, when the head is gone
-            raise InfrastructureError(
-                f"The cluster does not answer: {str(error)[:200] or type(error).__name__}",
-                remedy="Start its head again and then this server; what was judged is kept.",
+            gone = isinstance(error, ConnectionError) or not ray.is_initialized()
+            kind = LostClusterError if gone else InfrastructureError
+            raise kind(
+                f"The cluster does not answer: {_said(error)}",
+                remedy="Start its head again; the next evaluation reaches it. What was judged is "
+                "kept.",
             ) from error
+
+
+def _said(error: Exception) -> str:
+    """What an error of Ray's says, which may hold a whole traceback: its last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

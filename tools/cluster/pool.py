@@ -45,6 +45,10 @@ class LostJudgeError(InfrastructureError):
     """Raised when a judge's node or process is gone."""
 
 
+class LostClusterError(InfrastructureError):
+    """Raised when the connection to the cluster is gone, and all of its judges with it."""
+
+
 class RemoteJudge(Protocol):
     """A judge somewhere else."""
 
@@ -53,7 +57,8 @@ class RemoteJudge(Protocol):
 
         Raises:
             LostJudgeError: when the judge is gone.
-            InfrastructureError: when the cluster is.
+            LostClusterError: when the cluster is.
+            InfrastructureError: when the judge failed.
         """
         ...
 
@@ -186,12 +191,20 @@ class ClusterPool:
     ) -> AsyncIterator[tuple[str, RemoteJudge]]:
         """Waits for one of the judges that will do, and holds it."""
         while True:
+            if self._members is None:
+                await progress(0, 1, "reaching the cluster and starting its judges")
             members = await self.members()
             names = _suitable(devices, members)
             async with self._queue.turn(names, what, progress, client=client) as name:
-                if (judge := members.judges.get(name)) is not None:  # not lost meanwhile
+                if (judge := members.judges.get(name)) is None:  # lost meanwhile
+                    continue
+                try:
                     yield name, judge
-                    return
+                except LostClusterError:
+                    if self._members is members:
+                        self._members = None  # reached again by the next
+                    raise
+                return
 
     async def _answered(
         self,

@@ -25,6 +25,9 @@ TELL_S = 1.5
 """Who waits for a device is told so at once, and again this often."""
 POLL_S = 0.1
 """Between two looks at devices that other servers hold."""
+SOON_S = 0.5
+"""Of an expected wait: less than this is none, also where what is under way takes longer than most
+did."""
 KEPT_USES = 20
 """Lately ended evaluations, whose median is how long one usually holds a device."""
 
@@ -254,4 +257,8 @@ def queued_words(
     others = f" and {len(before) - 1} more" if len(before) > 1 else ""
     first = before[0] if before else "another"
     words = f"queued for {seconds:.0f} s behind {first}{others}; place {place}"
-    return words if expected_s is None else f"{words}, about {expected_s:.0f} s to go"
+    if expected_s is None:
+        return words
+    if expected_s < SOON_S:
+        return f"{words}, due at any moment"
+    return f"{words}, about {expected_s:.0f} s to go"

@@ -9,8 +9,8 @@ from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
-from kernel_harness.tools.cluster.connection import RayConnection, address_of
-from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError
+from kernel_harness.tools.cluster.connection import RayConnection, RayJudge, address_of
+from kernel_harness.tools.cluster.pool import ClusterPool, LostClusterError, LostJudgeError
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.progress import ignore_progress
@@ -19,6 +19,8 @@ from kernel_harness.tools.settings import load_settings
 
 from ...server.scripted import solution, write_dataset
 from .judges import LocalCluster, LocalJudge
+
+ERRORS = ("RayActorError", "NodeDiedError", "WorkerCrashedError", "RayTaskError")
 
 
 @pytest.fixture
@@ -95,6 +97,64 @@ def test_a_cluster_that_is_gone_is_said_to_be_and_nothing_is_tried_again(served,
     (failed,), _ = served(LocalCluster({"ray:a/0": judge}), "fine")
     assert failed.status is Status.INFRASTRUCTURE_ERROR
     assert judge.methods.count("begin") == 1
+
+
+def test_a_cluster_that_is_there_again_is_reached_by_the_next_evaluation(served, tmp_path):
+    """The server had to be started anew."""
+    judge = LocalJudge("ray:a/0", tmp_path, LostClusterError("The cluster does not answer"))
+    there_again = LocalJudge("ray:b/0", tmp_path)
+    cluster = LocalCluster({"ray:a/0": judge})
+    connect = cluster.connect
+
+    async def connect_to_the_next():
+        found = await connect()
+        cluster.judges = {"ray:b/0": there_again}
+        return found
+
+    cluster.connect = connect_to_the_next
+    (failed, passed), _ = served(cluster, "fine", "fine2")
+    assert failed.status is Status.INFRASTRUCTURE_ERROR and passed.status is Status.PASSED
+    assert cluster.connected == 2
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ConnectionError("Client is shutting down."), "does not answer: Client is shutting down."),
+        (RuntimeError("Traceback:\n  File x\nError: it is full\n"), "answer: Error: it is full"),
+    ],
+)
+def test_what_ray_says_is_told_in_a_line(monkeypatch, raised, said):
+    def fail(reference):
+        raise raised
+
+    kinds = {name: type(name, (Exception,), {}) for name in ERRORS}
+    ray = SimpleNamespace(get=fail, exceptions=SimpleNamespace(**kinds), is_initialized=lambda: 1)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    actor = SimpleNamespace(facts=SimpleNamespace(remote=lambda: None))
+    judge = RayJudge(RayConnection("ray://127.0.0.1:10001", "auto"), "ray:a/0", actor)
+    with pytest.raises(InfrastructureError, match=said) as caught:
+        asyncio.run(judge.call("facts"))
+    assert isinstance(caught.value, LostClusterError) is isinstance(raised, ConnectionError)
+
+
+def test_a_head_that_refuses_its_first_client_is_asked_once_more(monkeypatch):
+    """A command right after `ray start` was told that the cluster cannot be reached."""
+    asked = []
+
+    def enter(address, **options):
+        asked.append(address)
+        if len(asked) == 1:
+            raise ConnectionAbortedError("Initialization failure from server:\nRuntimeError: x")
+
+    node = {"Alive": True, "NodeID": "0123456789", "Resources": {}}
+    names = {"is_initialized": lambda: False, "init": enter, "nodes": lambda: [node]}
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**names))
+    strategy = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *given, **more: None)
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategy)
+    with pytest.raises(InfrastructureError, match="has a GPU"):
+        asyncio.run(RayConnection("ray://127.0.0.1:10001", "auto").connect())
+    assert len(asked) == 2
 
 
 def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):

@@ -51,10 +51,14 @@ class Nodes:
         self._folder = folder
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *options: str) -> subprocess.Popen[bytes]:
-        """Starts the head, or a node of it where there is one."""
+    def start(self, *options: str, head: bool = False) -> subprocess.Popen[bytes]:
+        """Starts the head, or a node of it where there was one.
+
+        Args:
+            head: another head, in place of one that was killed.
+        """
         where = ("--address", f"127.0.0.1:{self.port}")
-        if not self._started:
+        if head or not self._started:
             where = ("--head", "--port", self.port, "--ray-client-server-port", self.client)
             where += ("--include-dashboard", "false", "--temp-dir", self._folder)
         common = ("--block", "--num-cpus", "1", "--num-gpus", "0", "--disable-usage-stats")
@@ -171,7 +175,7 @@ def test_two_nodes_judge_and_one_that_is_killed_costs_one_try(nodes, tmp_path):
     assert rest.status is Status.PASSED and (left, lost) == (1, 1)
 
 
-def test_a_head_that_is_killed_ends_no_server_and_loses_no_record(nodes, tmp_path):
+def test_a_head_that_is_killed_ends_no_server_loses_no_record_and_is_reached_again(nodes, tmp_path):
     head = nodes.start()
 
     async def story():
@@ -181,13 +185,19 @@ def test_a_head_that_is_killed_ends_no_server_and_loses_no_record(nodes, tmp_pat
         nodes.kill(head)
         after = await server.evaluate("late")
         kept = server.harness.records.get(before.evaluation_id)
+        nodes.start(head=True)
+        tried = []
+        async with asyncio.timeout(150):
+            while not tried or tried[-1].status is not Status.PASSED:  # it is coming up
+                tried.append(await server.evaluate("fine", "again"))
         await server.harness.aclose()
-        return before, after, kept
+        return before, after, kept, tried[-1]
 
-    before, after, kept = asyncio.run(story())
+    before, after, kept, again = asyncio.run(story())
     assert before.status is Status.PASSED and kept == before
     assert after.status is Status.INFRASTRUCTURE_ERROR and after.failure is not None
     assert "cluster" in after.failure.message
+    assert again.signature  # of a head that was started anew, without another server
 
 
 def test_operators_are_checked_variants_compiled_and_profiles_made_on_a_node(nodes, tmp_path):

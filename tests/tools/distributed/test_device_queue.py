@@ -291,3 +291,4 @@ def test_the_queue_is_told_with_its_length():
         "queued for 3 s behind evaluation x and 2 more; place 1"
     )
     assert queued_words([], 0.0) == "queued for 0 s behind another; place 1"
+    assert queued_words([], 9.0, 1, 0.0).endswith("place 1, due at any moment")
