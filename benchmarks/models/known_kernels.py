@@ -164,7 +164,8 @@ def _delta_rule() -> KnownKernel:
     return KnownKernel(
         name,
         target,
-        {"sequences": None, "rows": 64, "k_heads": 2, "v_heads": 4, "width": 32},
+        # Some versions of transformers repeat keys' heads before the call.
+        {"sequences": None, "rows": 64, "k_heads": None, "v_heads": 4, "width": 32},
         {
             "query": (*rows, "k_heads", "width"),
             "key": (*rows, "k_heads", "width"),
@@ -173,7 +174,7 @@ def _delta_rule() -> KnownKernel:
             "beta": (*rows, "v_heads"),
             "output": (*rows, "v_heads", "width"),
         },
-        ({"sequences": 1}, {"sequences": 4}),
+        ({"sequences": 1, "k_heads": 2}, {"sequences": 4, "k_heads": 4}),
         DELTA_RULE.format(new="new"),
         DELTA_RULE.format(new="given"),
     )

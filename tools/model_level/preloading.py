@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from ..applying.replaced_attribute import attribute_owner
 from ..driver.library import CudaDriver, DriverError
 from ..errors import CapabilityError
 
@@ -28,15 +29,23 @@ NOT_INITIALIZED = 3
 INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
 
 
-def imported_since(known: Collection[str], targets: Sequence[str]) -> list[str]:
+def functions_of_modules(names: Sequence[str]) -> list[str]:
+    """Those of some dotted names that are functions of modules, and no methods of classes.
+
+    A module may take a function of another, and keep the original where that is replaced later; a
+    method is found by its class.
+    """
+    return [name for name in names if not isinstance(attribute_owner(name)[0], type)]
+
+
+def imported_since(known: Collection[str], functions: Sequence[str]) -> list[str]:
     """Names of modules of installed packages that were imported since, in order.
 
     Args:
         known: that were there before.
-        targets: dotted names of what is to be replaced; the packages that hold them are left out,
-            for a module that is imported before may have taken the original.
+        functions: of modules, to be replaced; the packages that hold them are left out.
     """
-    left = {*LEFT, *(target.partition(".")[0] for target in targets)}
+    left = {*LEFT, *(name.partition(".")[0] for name in functions)}
     return [
         name
         for name, module in list(sys.modules.items())
@@ -46,14 +55,14 @@ def imported_since(known: Collection[str], targets: Sequence[str]) -> list[str]:
     ]
 
 
-def preload(names: Sequence[str], targets: Sequence[str]) -> bool:
+def preload(names: Sequence[str], functions: Sequence[str]) -> bool:
     """Imports modules; returns whether this process may be forked for runs of a program yet.
 
-    It may not once a thread was started or a device is used, nor where a target's package came with
-    the modules.
+    It may not once a thread was started or a device is used, nor where the package of a function
+    that is to be replaced came with the modules.
     """
     before = _threads()
-    held = {target.partition(".")[0] for target in targets}
+    held = {name.partition(".")[0] for name in functions}
     there = held & sys.modules.keys()
     available, torch.cuda.is_available = torch.cuda.is_available, _has_devices
     try:

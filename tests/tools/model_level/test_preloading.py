@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from kernel_harness.tools.model_level import preloading
-from kernel_harness.tools.model_level.preloading import imported_since, preload
+from kernel_harness.tools.model_level.preloading import (
+    functions_of_modules,
+    imported_since,
+    preload,
+)
 
 
 @pytest.fixture
@@ -88,3 +92,8 @@ def test_a_driver_that_was_begun_is_no_start_for_a_program(monkeypatch, code, fi
 
     monkeypatch.setattr(preloading, "CudaDriver", Library)
     assert preload([], []) is fit
+
+
+def test_methods_are_found_by_their_classes_and_functions_may_have_been_taken():
+    names = ["torch.nn.Linear.forward", "torch.nn.functional.linear", "not_there.at_all"]
+    assert functions_of_modules(names) == names[1:]

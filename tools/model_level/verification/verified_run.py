@@ -26,7 +26,7 @@ import torch
 from pydantic import TypeAdapter
 
 from ...errors import HarnessError
-from ..preloading import imported_since, preload
+from ..preloading import functions_of_modules, imported_since, preload
 from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .applications import put
@@ -59,11 +59,12 @@ def main(arguments: list[str]) -> int:
 
 def _preloaded(request: VerifyRequest, out: Path) -> int:
     """Makes the runs in pairs after what they import, and says whether it could."""
-    names = json.loads((out.parent / "calls.json").read_text("utf-8"))["imported"]
+    calls = json.loads((out.parent / "calls.json").read_text("utf-8"))
+    names = calls["imported"]
     with (
         _said("what the program imports, for all other runs") if names else contextlib.nullcontext()
     ):
-        fit = bool(names) and preload(names, _names(request))
+        fit = bool(names) and preload(names, calls["functions"])
     status = _in_pairs(request, out.parent) if fit else 0
     out.with_suffix(".json").write_text(json.dumps(fit), encoding="utf-8")
     return status
@@ -168,6 +169,7 @@ def _called(request: VerifyRequest, out: Path) -> int:
         definition = one.applied.kernel.definition
         compiled = one.applied.compiled_calls
         found.append(AppliedTarget(one.name, definition, missed, tuple(timed), compiled))
+    functions = functions_of_modules(_names(request))
     device = None
     if torch.cuda.is_initialized():
         device = torch.cuda.get_device_name().removeprefix("NVIDIA ")
@@ -176,7 +178,8 @@ def _called(request: VerifyRequest, out: Path) -> int:
         "targets": TypeAdapter(list[AppliedTarget]).dump_python(found),
         "plain_ns": steps.plain_ns,
         "rest_us": [steps.rest_us.get(turn) for turn in range(len(steps.plain_ns))],
-        "imported": imported_since(known, _names(request)),
+        "functions": functions,
+        "imported": imported_since(known, functions),
     }
     out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
     return 0
