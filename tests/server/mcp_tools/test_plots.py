@@ -79,7 +79,7 @@ async def test_a_roofline_is_drawn_of_the_archived_candidates(
     connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = Cost(bytes_read=4e6, bytes_written=4e6, flops={"bf16": 1e8})
-    monkeypatch.setattr(Operator, "cost", lambda *_, **__: cost)
+    monkeypatch.setattr(Operator, "expected_cost", lambda *_, **__: cost)
     harness.verdict = timed
     mine = solution()
     async with connect() as client:
@@ -130,7 +130,7 @@ async def test_the_course_of_a_search_is_drawn_over_and_up_as_asked(
 async def test_work_without_operations_has_no_roofline(
     connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Operator, "cost", lambda *_, **__: Cost(bytes_read=4e6, bytes_written=4e6))
+    monkeypatch.setattr(Operator, "expected_cost", lambda *_, **__: Cost(bytes_read=4e6, bytes_written=4e6))
     harness.verdict = timed
     mine = solution()
     async with connect() as client:
