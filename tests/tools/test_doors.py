@@ -24,9 +24,9 @@ from kernel_harness.tools.errors import HarnessError
 from kernel_harness.tools.evaluation.precheck import precheck
 from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.records.under_way import EvaluationsUnderWay
-from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope, Stage, Status
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Solution
 from kernel_harness.tools.workloads.solution_folder import given_solution, read_solution
+from tests.records import make_record
 
 MOST_SECONDS = 1.0
 DEFINITION = Definition.model_validate(
@@ -53,20 +53,7 @@ SOLUTION: dict[str, Any] = {
     "sources": [{"path": "kernel.py", "content": "def run(x, y):\n    y.copy_(2 * x)\n"}],
 }
 IDENTITY = "ev-20261128-120000-0123abcd"
-RECORD = json.loads(
-    Evaluation(
-        evaluation_id=IDENTITY,
-        definition="double",
-        solution_name="mine",
-        language="python",
-        content_hash="0" * 64,
-        workload_digest="d",
-        scope=Scope.SAMPLE,
-        status=Status.PASSED,
-        stage=Stage.DONE,
-        evidence=Evidence(started_at="2026-11-28T12:00:00+00:00"),
-    ).model_dump_json()
-)
+RECORD = json.loads(make_record(evaluation_id=IDENTITY, definition="double").model_dump_json())
 
 any_text = st.text(st.characters(), max_size=40)
 odd_text = st.sampled_from(

@@ -26,6 +26,7 @@ from kernel_harness.tools.schema.evaluation import (
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.schema.measurement import Measurement
 from kernel_harness.tools.settings import load_settings
+from tests.records import make_record
 
 from ..scripted import DEFINITION, passed, solution
 
@@ -52,17 +53,8 @@ def evaluation(identity: str = ID, **changes: Any) -> Evaluation:
         seeds={UUID: [11, 12]},
         families={UUID: ["typical", "twin"]},
     )
-    fields: dict[str, Any] = {
-        "evaluation_id": identity,
-        "definition": DEFINITION,
-        "solution_name": MINE.name,
-        "language": "python",
-        "content_hash": MINE.content_hash(),
-        "workload_digest": "d",
-        "scope": Scope.SAMPLE,
-        "evidence": evidence,
-    }
-    return Evaluation(**{**fields, **passed({}), **changes})
+    fields = {"evaluation_id": identity, "evidence": evidence, **passed({}), **changes}
+    return make_record(of=MINE, **fields)
 
 
 def keep(*, archive: bool, **changes: Any) -> str:

@@ -13,15 +13,11 @@ from kernel_harness.tools.evaluation.records.record_store import RecordStore
 from kernel_harness.tools.evaluation.service import Evaluated, EvaluationService
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import (
-    UNFAILED,
     Evaluation,
-    Evidence,
-    Failure,
-    Scope,
-    Stage,
     Status,
 )
 from kernel_harness.tools.settings import Settings
+from tests.records import make_record
 
 from ..scripted import DEFINITION, passed, solution
 
@@ -115,19 +111,10 @@ def test_an_unknown_candidate_is_refused(here: Path, capsys: pytest.CaptureFixtu
 def test_summaries_are_recomputed_from_the_samples(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fields: dict[str, Any] = {
-        "evaluation_id": "ev-20261120-221530-9f3a61c2",
-        "definition": DEFINITION,
-        "solution_name": "mine",
-        "language": "python",
-        "content_hash": "0" * 64,
-        "workload_digest": "d",
-        "scope": Scope.SAMPLE,
-        "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00"),
-    }
     settings = Settings(data_dir=here / "data")
-    RecordStore(settings.evaluations_dir).write(Evaluation(**fields, **passed({})))
-    assert cli.run(["recompute", fields["evaluation_id"]]) == 0
+    record = make_record(**{"definition": DEFINITION, **passed({})})
+    RecordStore(settings.evaluations_dir).write(record)
+    assert cli.run(["recompute", record.evaluation_id]) == 0
     assert "follows from the raw samples" in capsys.readouterr().out
 
 
@@ -176,20 +163,11 @@ def test_a_list_is_given_whole_or_by_repeating_its_option(
 
 
 def record_of(request: Any, status: Status) -> Evaluation:
-    failure = Failure(stage=Stage.DONE, kind="k", message="m", remedy="r")
-    return Evaluation(
-        evaluation_id="ev-20261120-221530-9f3a61c2",
+    return make_record(
+        status,
         definition=request.operator.name,
         solution_name=request.solution.name,
-        language="python",
-        content_hash="0" * 64,
-        workload_digest="d",
         scope=request.scope,
-        status=status,
-        stage=Stage.DONE,
-        failure=None if status in UNFAILED else failure,
-        partial_reason="one was not run" if status is Status.PARTIAL else None,
-        evidence=Evidence(started_at="2026-11-20T22:15:30+00:00"),
     )
 
 

@@ -38,6 +38,7 @@ from kernel_harness.tools.schema.measurement import (
 from kernel_harness.tools.schema.search.made_by import NOBODY, MadeBy
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import BEFORE_SIGNING, Keyring, Verification
+from tests.records import make_record
 
 
 def keys_of(root: Path) -> Keyring:
@@ -184,15 +185,12 @@ def make_evaluation(
         wins=2 if timed and ratio > 1.01 else 0,
     )
     device = DeviceInfo(name=gpu or "cpu", executor=Executor.CUDA if gpu else Executor.INTERPRETER)
-    record = Evaluation(
+    record = make_record(
+        status,
+        of=solution,
         evaluation_id=evaluation_id,
-        definition=solution.definition,
-        solution_name=solution.name,
-        language=str(solution.spec.language),
-        content_hash=solution.content_hash(),
         workload_digest="d1",
         scope=scope,
-        status=status,
         stage=Stage.DONE if passed else Stage.CORRECTNESS,
         failure=failure,
         workloads=results,

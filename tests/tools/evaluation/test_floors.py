@@ -12,13 +12,12 @@ from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Executor,
-    Scope,
-    Stage,
     Status,
     WorkloadResult,
 )
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from tests.records import make_record
 
 OPERATOR = "gdn_decode_qk4_v8_d128_k_last"
 
@@ -31,16 +30,8 @@ def operator():
 
 def evaluation(operator, device: DeviceInfo) -> Evaluation:
     workload = operator.workloads[0]
-    return Evaluation(
-        evaluation_id="ev-1",
+    return make_record(
         definition=OPERATOR,
-        solution_name="mine",
-        language="triton",
-        content_hash="0" * 64,
-        workload_digest="d",
-        scope=Scope.SAMPLE,
-        status=Status.PASSED,
-        stage=Stage.DONE,
         workloads=[WorkloadResult(uuid=workload.uuid, axes=workload.axes, status=Status.PASSED)],
         evidence=Evidence(device=device, started_at="2026-01-01T00:00:00Z"),
     )

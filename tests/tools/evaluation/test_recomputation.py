@@ -9,12 +9,11 @@ from kernel_harness.tools.evaluation.rejudge import recompute
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
-    Scope,
-    Stage,
     Status,
     WorkloadResult,
 )
 from kernel_harness.tools.schema.measurement import Measurement
+from tests.records import STARTED, make_record
 
 FLOOR = {"0": 0.004, "1": 0.002}
 
@@ -30,18 +29,10 @@ def record(samples_ns: list[int], baseline_ns: list[int]) -> Evaluation:
         measurement=Measurement(timer="cupti", cold_ns=samples_ns),
         baseline_measurement=Measurement(timer="cupti", cold_ns=baseline_ns),
     )
-    bare = Evaluation(
-        evaluation_id="ev-20261120-221530-9f3a61c2",
+    bare = make_record(
         definition="rmsnorm",
-        solution_name="mine",
-        language="triton",
-        content_hash="0" * 64,
-        workload_digest="d",
-        scope=Scope.SAMPLE,
-        status=Status.PASSED,
-        stage=Stage.DONE,
         workloads=[result],
-        evidence=Evidence(started_at="2026-11-20T22:15:30+00:00", noise_floor=FLOOR),
+        evidence=Evidence(started_at=STARTED, noise_floor=FLOOR),
     )
     return summarised(bare, FLOOR)
 

@@ -18,12 +18,12 @@ from kernel_harness.tools.schema.evaluation import (
     Executor,
     Failure,
     Integrity,
-    Scope,
     Stage,
     Status,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.workloads.dataset import Dataset
+from tests.records import make_record
 
 ID = "ev-20261120-221530-9f3a61c2"
 SEEDS = {"w0": [11, 12], "#held_out": [13]}
@@ -71,19 +71,7 @@ def evidence(**more) -> Evidence:
 
 
 def record(solution: Solution, status: Status, evidence: Evidence, **more) -> Evaluation:
-    return Evaluation(
-        evaluation_id=ID,
-        definition="double",
-        solution_name=solution.name,
-        language="python",
-        content_hash=solution.content_hash(),
-        workload_digest="d",
-        scope=Scope.SAMPLE,
-        status=status,
-        stage=Stage.DONE,
-        evidence=evidence,
-        **more,
-    )
+    return make_record(status, of=solution, evaluation_id=ID, evidence=evidence, **more)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import pytest
 
 from kernel_harness.tools.schema.evaluation import (
-    Evaluation,
-    Evidence,
     Scope,
-    Stage,
     Status,
     WorkloadResult,
 )
@@ -19,6 +16,7 @@ from kernel_harness.tools.schema.measurement import (
     Sealing,
     TimeSource,
 )
+from tests.records import make_record
 
 SEALED = Measurement(timer="cupti", cold_ns=[1000], clock=TimeSource.SEALED)
 CLAIMED = Measurement(timer="cupti", cold_ns=[1000], clock_reason="it synchronises")
@@ -38,19 +36,7 @@ def result(measurement=None, baseline=None, **fields):
 
 
 def evaluation(*results):
-    return Evaluation(
-        evaluation_id="e",
-        definition="d",
-        solution_name="s",
-        language="triton",
-        content_hash="0",
-        workload_digest="w",
-        scope=Scope.FULL,
-        status=Status.PASSED,
-        stage=Stage.DONE,
-        workloads=list(results),
-        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00"),
-    )
+    return make_record(scope=Scope.FULL, workloads=list(results))
 
 
 @pytest.mark.parametrize(

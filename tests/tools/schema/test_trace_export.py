@@ -15,13 +15,13 @@ from kernel_harness.tools.schema.evaluation import (
     Evidence,
     Failure,
     OutputError,
-    Scope,
     Stage,
     Status,
     WorkloadResult,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition, EvaluationStatus, Workload
 from kernel_harness.tools.schema.trace_export import to_traces
+from tests.records import make_record
 
 DEFINITION = Definition.model_validate(
     {
@@ -46,20 +46,11 @@ def result(position: int, status: Status, **fields: Any) -> WorkloadResult:
 
 
 def evaluation(status: Status, *results: WorkloadResult, **fields: Any) -> Evaluation:
-    blamed = None if status in UNFAILED else failure("as a whole")
-    if status is Status.PARTIAL:
-        fields["partial_reason"] = "one was not run"
-    return Evaluation(
+    return make_record(
+        status,
         evaluation_id="e1",
         definition="copy",
-        solution_name="mine",
-        language="triton",
-        content_hash="c",
-        workload_digest="d",
-        scope=Scope.SAMPLE,
-        status=status,
-        stage=Stage.DONE,
-        failure=blamed,
+        failure=None if status in UNFAILED else failure("as a whole"),
         workloads=list(results),
         evidence=Evidence(started_at="2026-11-20T20:00:00", timer="cupti"),
         **fields,

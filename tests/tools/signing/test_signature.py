@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope, Stage, Status
+from kernel_harness.tools.schema.evaluation import Evaluation, Evidence, Scope
 from kernel_harness.tools.signing.signature import (
     CANDIDATE,
     RECORD,
@@ -20,22 +20,16 @@ from kernel_harness.tools.signing.signature import (
     sign,
     signer_of,
 )
+from tests.records import make_record
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 
 def evaluation(**changes: object) -> Evaluation:
-    return Evaluation(
-        evaluation_id="ev-1",
-        definition="d",
+    return make_record(
         solution_name="é",
-        language="triton",
-        content_hash="c",
-        workload_digest="w",
         scope=Scope.FULL,
-        status=Status.PASSED,
-        stage=Stage.DONE,
         evidence=Evidence(started_at="2026-01-01T00:00:00+00:00", checks={"b": 1.0, "a": [1, 2]}),
     ).model_copy(update=changes)
 

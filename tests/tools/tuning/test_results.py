@@ -6,34 +6,23 @@ import pytest
 
 from kernel_harness.tools.schema.evaluation import (
     Evaluation,
-    Evidence,
-    Failure,
     Scope,
-    Stage,
     StaticCheck,
     Status,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.tuning.results import VariantResult, VariantState
 from kernel_harness.tools.tuning.variants import Variant
+from tests.records import FAILURE, make_record
 
 
 def record(identity: str, status: Status) -> Evaluation:
-    failed = status is not Status.PASSED
-    return Evaluation(
+    failure = FAILURE.model_copy(update={"message": identity})
+    return make_record(
+        status,
         evaluation_id=identity,
-        definition="d",
-        solution_name="mine",
-        language="triton",
-        content_hash="c",
-        workload_digest="w",
         scope=Scope.SMOKE,
-        status=status,
-        stage=Stage.DONE,
-        failure=Failure(stage=Stage.DONE, kind="k", message=identity, remedy="-")
-        if failed
-        else None,
-        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00"),
+        failure=None if status is Status.PASSED else failure,
     )
 
 

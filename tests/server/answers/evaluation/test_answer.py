@@ -43,6 +43,7 @@ from kernel_harness.tools.schema.measurement import (
     TimeSource,
     Totals,
 )
+from tests.records import make_record
 
 from ...scripted import DEFINITION
 
@@ -63,21 +64,7 @@ TEXTS = {
 
 def evaluation(**fields: Any) -> Evaluation:
     """A pass of nothing, with what the test changes."""
-    return Evaluation(
-        **{
-            "evaluation_id": "ev-20261120-221530-9f3a61c2",
-            "definition": DEFINITION,
-            "solution_name": "mine",
-            "language": "triton",
-            "content_hash": "0" * 64,
-            "workload_digest": "d",
-            "scope": Scope.SAMPLE,
-            "status": Status.PASSED,
-            "stage": Stage.DONE,
-            "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00"),
-            **fields,
-        }
-    )
+    return make_record(**{"definition": DEFINITION, **fields})
 
 
 def timed(number: int, latency: float, decision: Decision = Decision.FASTER) -> WorkloadResult:
@@ -244,7 +231,7 @@ def test_what_ran_in_part_is_no_pass_and_says_what_is_missing() -> None:
     assert reason in whole and answer.next_steps[0] in whole
     assert not any("promote_candidate" in step for step in answer.next_steps)
     with pytest.raises(ValidationError, match="PARTIAL"):
-        evaluation(status=Status.PARTIAL)
+        evaluation(status=Status.PARTIAL, partial_reason=None)
     with pytest.raises(ValidationError, match="latency"):
         evaluation(status=Status.PARTIAL, partial_reason=reason, totals=Totals(mean_latency_us=1.0))
 

@@ -42,6 +42,7 @@ from kernel_harness.tools.schema.measurement import (
     TimeSource,
     Totals,
 )
+from tests.records import make_record
 
 REPOSITORY = Path(__file__).parents[4]
 MOST_TOKENS = 500
@@ -152,17 +153,9 @@ def failure(stage: Stage, kind: str, **changes: Any) -> Failure:
 
 def record(number: int, **changes: Any) -> Evaluation:
     """An evaluation of so many workloads."""
-    return Evaluation(
+    return make_record(
         **{
-            "evaluation_id": "ev-20261120-221530-9f3a61c2",
             "definition": "gdn_prefill_qk4_v8_d128_k_last",
-            "solution_name": "mine",
-            "language": "triton",
-            "content_hash": "0" * 64,
-            "workload_digest": "d",
-            "scope": Scope.SAMPLE,
-            "status": Status.PASSED,
-            "stage": Stage.DONE,
             "evidence": GPU,
             "totals": Totals(passed=number),
             **changes,

@@ -34,6 +34,7 @@ from kernel_harness.tools.schema.evaluation import (
 )
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource, Totals
 from kernel_harness.tools.settings import Settings
+from tests.records import STARTED, make_record
 
 TOOLS = {name: entry.function for name, entry in ENTRIES.items()}
 SOURCES = {"workspace", "solution", "candidate"}
@@ -74,22 +75,9 @@ def record(status: Status, scope: Scope, device: DeviceInfo | None, **fields: An
     """A record of that status, with what the test changes."""
     if status is Status.PARTIAL:
         fields.setdefault("partial_reason", "2 of 5 workloads were not run: no time")
-    if status not in UNFAILED:
-        fields.setdefault("failure", Failure(stage=Stage.DONE, kind="k", message="m", remedy="R."))
-    return Evaluation(
-        **{
-            "evaluation_id": "ev-20261120-221530-9f3a61c2",
-            "definition": "gdn_decode",
-            "solution_name": "mine",
-            "language": "triton",
-            "content_hash": "0" * 64,
-            "workload_digest": "d",
-            "scope": scope,
-            "status": status,
-            "stage": Stage.DONE,
-            "evidence": Evidence(started_at="2026-11-20T22:15:30+00:00", device=device),
-            **fields,
-        }
+    evidence = Evidence(started_at=STARTED, device=device)
+    return make_record(
+        status, **{"definition": "gdn_decode", "scope": scope, "evidence": evidence, **fields}
     )
 
 

@@ -36,6 +36,7 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.operators import Operator
+from tests.records import make_record
 
 WRONG = Failure(stage=Stage.CORRECTNESS, kind="wrong_values", message="m", remedy="r")
 
@@ -78,15 +79,11 @@ def solution(by: str) -> Solution:
 
 def record(number: int, of: Solution, status: Status = Status.PASSED) -> Evaluation:
     passed = status is Status.PASSED
-    made = Evaluation(
+    made = make_record(
+        status,
+        of=of,
         evaluation_id=f"ev-20261120-2215{number:02d}-00000000",
-        definition="double",
-        solution_name=of.name,
-        language="python",
-        content_hash=of.content_hash(),
-        workload_digest="d",
         scope=Scope.FULL,
-        status=status,
         stage=Stage.DONE if passed else Stage.CORRECTNESS,
         failure=None if passed else WRONG,
         workloads=[

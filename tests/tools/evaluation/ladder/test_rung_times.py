@@ -19,29 +19,18 @@ from kernel_harness.tools.schema.evaluation import (
     Evaluation,
     Evidence,
     Executor,
-    Failure,
     Scope,
-    Stage,
     Status,
     WorkloadResult,
 )
+from tests.records import FAILURE, make_record
 
 
 def record(solution, latencies: dict[str, float], status=Status.PASSED, **more: Any) -> Evaluation:
-    failure = None
-    if status is Status.TIMEOUT:
-        failure = Failure(stage=Stage.TIMING, kind="timeout", message="too slow", remedy="-")
-    return Evaluation(
+    return make_record(
+        status,
+        of=solution,
         evaluation_id=f"ev-20260101-000000-{abs(hash(solution.name)) % 16**8:08x}",
-        definition=solution.definition,
-        solution_name=solution.name,
-        language="python",
-        content_hash=solution.content_hash(),
-        workload_digest="0" * 64,
-        scope=Scope.SAMPLE,
-        status=status,
-        stage=Stage.DONE,
-        failure=failure,
         workloads=[
             WorkloadResult(uuid=uuid, axes={}, status=Status.PASSED, latency_us=us)
             for uuid, us in latencies.items()
@@ -123,7 +112,7 @@ def test_what_took_too_long_before_is_not_tried_again(request_):
     earlier = record(reference, {}, Status.TIMEOUT, command=asked.command)
     service = Service({}, (earlier,))
     rows = climbed(service, request_)
-    assert rows[EAGER].reason == "TIMEOUT: too slow"
+    assert rows[EAGER].reason == f"TIMEOUT: {FAILURE.message}"
     assert reference.name not in [request.solution.name for request in service.asked]
 
 
