@@ -130,7 +130,9 @@ async def test_the_course_of_a_search_is_drawn_over_and_up_as_asked(
 async def test_work_without_operations_has_no_roofline(
     connect: Any, harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Operator, "expected_cost", lambda *_, **__: Cost(bytes_read=4e6, bytes_written=4e6))
+    monkeypatch.setattr(
+        Operator, "expected_cost", lambda *_, **__: Cost(bytes_read=4e6, bytes_written=4e6)
+    )
     harness.verdict = timed
     mine = solution()
     async with connect() as client:
