@@ -38,6 +38,7 @@ PR_CAP_AMBIENT_RAISE = 2
 SECCOMP_MODE_FILTER = 2
 READ_ANYTHING = {"CAP_DAC_READ_SEARCH": 2, "CAP_DAC_OVERRIDE": 1}
 """Capabilities by which files of others can be read, the lesser first."""
+CAP_SETPCAP = 8
 CAP_SYS_ADMIN = 21
 MNT_DETACH = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -91,7 +92,12 @@ def unmount(target: str) -> int:
 
 
 def drop_capabilities() -> int:
-    """Drops every capability, held or obtainable, in this process's user namespace."""
+    """Drops every capability, held or obtainable, in this process's user namespace.
+
+    What is obtainable is dropped by one who holds `CAP_SETPCAP`, which an account of its own has
+    only after `keep_capabilities_with_account`.
+    """
+    _set_capabilities(1 << CAP_SETPCAP)
     for capability in range(_LAST_CAPABILITY + 1):
         prctl(PR_CAPBSET_DROP, capability)
     return _set_capabilities(0)

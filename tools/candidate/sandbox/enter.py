@@ -179,8 +179,7 @@ def enter(confinement: Confinement) -> SandboxReport:
     step("uts", _own_host_name)
     step("mount", lambda: _new_view(confinement))
     step("private_home", lambda: _make_home(private))
-    if confinement.keep_counters:
-        syscalls.keep_capabilities_with_account()
+    syscalls.keep_capabilities_with_account()  # until they are given up
     step("uid", lambda: _change_account(confinement))
     if (kept := _give_up_capabilities(confinement)) is not None:
         report.note(f"capabilities ({kept})", False)

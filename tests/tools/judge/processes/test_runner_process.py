@@ -102,6 +102,7 @@ def test_a_runner_is_confined_as_a_candidate_is(waiting, folder):
     assert int(facts["CapEff"], 16) == 0
     if os.geteuid() == 0:
         assert "0" not in facts["Uid"].split()
+        assert int(facts["CapBnd"], 16) == 0
 
 
 def test_a_runner_ends_with_the_process_that_started_it(waiting, folder):
