@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.folding import for_each
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("server", "tools", "kernels")
 LONGEST_MODULE = 400
@@ -152,7 +154,7 @@ def packages() -> list[Path]:
     return [p for p in tracked("server/*__init__.py", "tools/*__init__.py") if p.is_file()]
 
 
-@pytest.mark.parametrize("package", packages(), ids=lambda p: str(p.parent.relative_to(ROOT)))
+@for_each("package", packages(), ids=lambda p: str(p.parent.relative_to(ROOT)))
 def test_a_folder_has_a_map_of_what_is_in_it(package):
     tree = tree_of(package)
     named = set(re.findall(r"^ *([\w]+/?)  +\S", ast.get_docstring(tree) or "", re.MULTILINE))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from kernel_harness.tools.judge.checks import integrity
 from kernel_harness.tools.judge.checks.failures import CLAIM_OF_FAULT
 from kernel_harness.tools.schema.evaluation import Status
+from tests.folding import for_each
 
 from .cheats import every_cheat
 from .claims import CLAIMS, exists
@@ -23,17 +22,17 @@ def test_every_cheat_attacks_exactly_one_claim():
     assert sorted(attacked) == sorted(cheat.name for cheat in every_cheat())
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@for_each("claim", CLAIMS)
 def test_every_claim_is_attacked(claim):
     assert CLAIMS[claim].cheats or CLAIMS[claim].elsewhere
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@for_each("claim", CLAIMS)
 def test_what_attacks_a_claim_elsewhere_exists(claim):
     assert all(exists(test) for test in CLAIMS[claim].elsewhere)
 
 
-@pytest.mark.parametrize("mode", FAILURE_MODES, ids=lambda mode: mode.description)
+@for_each("mode", FAILURE_MODES, ids=lambda mode: mode.description)
 def test_every_known_failure_mode_is_tried_or_says_why_not(mode):
     assert bool(mode.tried) != bool(mode.untried)
     known = {cheat.name for cheat in every_cheat()}
@@ -61,7 +60,7 @@ def test_every_claim_that_the_judge_names_is_listed():
     assert named <= set(CLAIMS)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cheat", [c for c in every_cheat() if c not in ATTACKS_ON_TIME], ids=lambda cheat: cheat.name
 )
 def test_a_header_says_what_must_become_of_a_cheat(cheat):

@@ -11,6 +11,7 @@ import pytest
 
 from kernel_harness.tools.schema.evaluation import Evaluation, Status, WorkloadResult
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
+from tests.folding import for_each
 
 from .cheats import Cheat, every_cheat
 from .claims import exists
@@ -42,7 +43,7 @@ def test_there_are_enough_attacks_and_honest_twins():
     assert len(ATTACKS) >= 25 and len(TWINS) >= 12
 
 
-@pytest.mark.parametrize("cheat", ATTACKS, ids=lambda cheat: cheat.name)
+@for_each("cheat", ATTACKS, ids=lambda cheat: cheat.name)
 def test_an_attack_says_what_it_would_gain_and_how_it_is_refused(cheat: Cheat):
     expect = cheat.expect
     assert cheat.description.endswith(".")
@@ -53,7 +54,7 @@ def test_an_attack_says_what_it_would_gain_and_how_it_is_refused(cheat: Cheat):
     assert twin.expect.get("style") == expect.get("style")
 
 
-@pytest.mark.parametrize("cheat", HONEST, ids=lambda cheat: cheat.name)
+@for_each("cheat", HONEST, ids=lambda cheat: cheat.name)
 def test_an_honest_call_says_whether_it_is_sealed_or_why_not(cheat: Cheat):
     least = {"PASSED"} if cheat in TWINS else {"PASSED", "PARTIAL"}
     assert cheat.expect["status"] in least and cheat.description.endswith(".")
@@ -61,7 +62,7 @@ def test_an_honest_call_says_whether_it_is_sealed_or_why_not(cheat: Cheat):
     assert bool(cheat.expect.get("reason")) is (cheat in CLAIMED)
 
 
-@pytest.mark.parametrize("cheat", FAMILY.values(), ids=lambda cheat: cheat.name)
+@for_each("cheat", FAMILY.values(), ids=lambda cheat: cheat.name)
 def test_a_file_hands_in_all_that_it_imports(cheat: Cheat):
     given = {name.removesuffix(".py") for name in cheat.sources}
     for text in (text for name, text in cheat.sources.items() if name.endswith(".py")):
@@ -70,7 +71,7 @@ def test_a_file_hands_in_all_that_it_imports(cheat: Cheat):
         assert wanted <= given
 
 
-@pytest.mark.parametrize("cheat", FAMILY.values(), ids=lambda cheat: cheat.name)
+@for_each("cheat", FAMILY.values(), ids=lambda cheat: cheat.name)
 def test_nothing_happens_before_the_first_call(cheat: Cheat):
     """Attacks are mounted by a call, so that a file can be imported without a device."""
     module = importlib.import_module(f"..{cheat.name.replace('/', '.')}", f"{__package__}.x")
@@ -163,13 +164,13 @@ CLAIMED_ROWS: dict[str, str] = {
 """Kinds of calls whose times are only claimed, and what tries each."""
 
 
-@pytest.mark.parametrize("row", SEALED_ROWS)
+@for_each("row", SEALED_ROWS)
 def test_what_is_to_be_sealed_is_tried(row):
     tried = SEALED_ROWS[row]
     assert exists(tried) if "::" in tried else FAMILY[tried].expect["sealed"]
 
 
-@pytest.mark.parametrize("row", CLAIMED_ROWS)
+@for_each("row", CLAIMED_ROWS)
 def test_what_is_only_claimed_is_tried(row):
     tried = CLAIMED_ROWS[row]
     found = None if "::" in tried else FAMILY[tried]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.folding import for_each
+
 from .cheats import every_cheat
 from .claims import CHECKOUT, exists
 
@@ -290,7 +292,7 @@ def test_every_row_is_tried_and_everything_that_is_tried_has_a_row(words, tried)
     assert sorted(key for keys in found for key in keys) == sorted(tried)
 
 
-@pytest.mark.parametrize("sentence", [*SENTENCES, *HOW_TIMES_ARE_TAKEN])
+@for_each("sentence", [*SENTENCES, *HOW_TIMES_ARE_TAKEN])
 def test_a_sentence_that_is_tried_stands_there(sentence):
     assert sentence in " ".join((PAGE if sentence in SENTENCES else ARCHITECTURE).split())
 
@@ -298,7 +300,7 @@ def test_a_sentence_that_is_tried_stands_there(sentence):
 TRIED = {**PARTS, **STEPS, **SENTENCES, **HOW_TIMES_ARE_TAKEN}
 
 
-@pytest.mark.parametrize("key", TRIED)
+@for_each("key", TRIED)
 def test_what_tries_it_exists(key):
     for tried in TRIED[key]:
         assert exists(tried) if "::" in tried else tried in CHEATS, tried

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from kernel_harness.server.cli import main as cli
+from tests.folding import for_each
 
 from . import test_pages, test_tutorial
 from .fences import FENCE, NEEDS, ROOT, blocks, commands, named, pages, texts
@@ -18,7 +19,7 @@ from .transcript import require_transcript
 
 PLACEHOLDER = re.compile("^…$")
 NUMBER = "1"
-each_page = pytest.mark.parametrize("page", pages(), ids=named)
+each_page = for_each("page", pages(), ids=named)
 whole_parser = functools.cache(lambda: cli.build_parser(whole=True))
 """Of all commands with all their options: it takes a tenth of a second to build."""
 
@@ -33,7 +34,7 @@ def understood(words: list[str]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", texts(), ids=named)
+@for_each("page", texts(), ids=named)
 def test_every_command_is_one_that_the_command_line_understands(page):
     for _, *words in commands(page, "kernel-harness"):
         # `kernel-harness report` may speak of the command, without all that it asks for.

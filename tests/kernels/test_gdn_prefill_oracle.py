@@ -62,7 +62,13 @@ def test_it_equals_the_recurrence_within_the_rounding_of_float64(lengths: tuple[
         torch.testing.assert_close(got[name], exact, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("family", INPUTS.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        *INPUTS.FAMILIES[:3],
+        *(pytest.param(family, marks=pytest.mark.long) for family in INPUTS.FAMILIES[3:]),
+    ],
+)
 def test_it_equals_the_recurrence_on_every_family(family: str) -> None:
     inputs = drawn((70, 0, 1, 140), family)
     expected, got = token_by_token(**inputs), ORACLE.oracle(**inputs)

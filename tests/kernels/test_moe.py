@@ -233,7 +233,9 @@ def stand_in_fused_moe(
     output.copy_(total)
 
 
-@pytest.mark.parametrize("offset", [0, 45, 96, 224])
+@pytest.mark.parametrize(
+    "offset", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (45, 96)), 224]
+)
 @pytest.mark.parametrize(
     ("family", "tokens"),
     [("typical", 0), ("typical", 1), ("signed_scales", 40), ("all_local", 33), ("none_local", 2)],
@@ -415,7 +417,10 @@ def test_a_wrong_output_is_rejected(kind):
 
 
 @pytest.mark.parametrize("family", INPUTS.FAMILIES)
-@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float8_e4m3fn, pytest.param(torch.float8_e5m2, marks=pytest.mark.long)],
+)
 def test_an_output_that_was_float8_on_its_way_is_rejected(family, dtype):
     """The gated product may be e4m3, as trusted() has it; nothing more may be."""
     inputs = drawn(family, tokens=24)

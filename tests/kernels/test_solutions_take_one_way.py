@@ -14,6 +14,7 @@ from kernel_harness.tools.judge.checks.integrity import LAUNCHES
 from kernel_harness.tools.schema.evaluation import Scope, Status
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from tests.folding import for_each
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 ASKS_WHERE_IT_RUNS = re.compile(
@@ -31,7 +32,7 @@ def test_there_are_solutions_to_look_at():
     assert len(SOURCES) >= len(OPERATORS) >= 5
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@for_each("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_shipped_solution_does_not_ask_where_it_runs(path):
     assert not ASKS_WHERE_IT_RUNS.findall(path.read_text(encoding="utf-8"))
 

@@ -9,6 +9,7 @@ EXPECT = {
     "status": "PASSED",
     "language": "triton",
     "verified": True,
+    "sizes": [0, 17],
     "checks": {
         "trials": 2,
         "held_out": 1,

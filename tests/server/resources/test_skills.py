@@ -19,6 +19,7 @@ from kernel_harness.tools.profiling.diagnosis.kernel_profile import KernelProfil
 from kernel_harness.tools.schema.evaluation import Scope, StaticKernel, Status
 from kernel_harness.tools.schema.measurement import Decision
 from kernel_harness.tools.settings import load_settings
+from tests.folding import for_each
 
 ROOT = Path(__file__).resolve().parents[3]
 SHELF = SkillRegistry(*load_settings({}).skills_dirs)
@@ -102,7 +103,7 @@ def test_the_reference_validator_finds_no_fault(skill: Skill) -> None:
     assert validator.validate(skill.folder) == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@for_each("name", TEXTS)
 def test_every_call_in_a_text_is_of_a_tool_with_these_arguments(
     name: str, tools: dict[str, Any]
 ) -> None:
@@ -116,7 +117,7 @@ def test_every_call_in_a_text_is_of_a_tool_with_these_arguments(
             assert argument in arguments, f"{name}: {called} has no {argument}"
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@for_each("name", TEXTS)
 def test_every_name_of_ours_in_a_text_exists(name: str, known: set[str]) -> None:
     prose = re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL)
     ours = (
@@ -127,7 +128,7 @@ def test_every_name_of_ours_in_a_text_exists(name: str, known: set[str]) -> None
     assert sorted(set(ours) - known) == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@for_each("name", TEXTS)
 def test_every_skill_that_is_named_is_there(name: str) -> None:
     named = set(re.findall(r"\bskills? ([a-z]+(?:-[a-z]+)+)", TEXTS[name]))
     assert named <= {skill.name for skill in SHELF.skills()}

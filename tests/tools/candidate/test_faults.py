@@ -16,6 +16,7 @@ from kernel_harness.tools.candidate.faults import (
     fault_of,
 )
 from kernel_harness.tools.messages.frames import EXCERPT_CHARACTERS
+from tests.folding import for_each
 
 SOURCES = Path("/private/src/candidate_1")
 NVCC = """/private/src/candidate_1/kernel.cu(3): warning #177-D: variable "unused" was declared
@@ -41,8 +42,8 @@ def test_surrogates_do_not_break_the_frame():
     CandidateError("exception", "lone \udcff surrogate").fault.model_dump_json()
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
+@for_each(
+    "error, kind",
     [
         (ValueError("x"), "exception"),
         (KeyboardInterrupt(), "exception"),

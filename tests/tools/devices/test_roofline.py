@@ -24,6 +24,7 @@ from kernel_harness.tools.devices.roofline import (
     sol_percent,
 )
 from kernel_harness.tools.errors import DatasetError
+from tests.folding import for_each
 
 H200 = shipped_hardware()["H200"]
 B200 = shipped_hardware()["B200"]
@@ -123,8 +124,8 @@ def test_a_number_that_is_given_lies_between_nothing_and_one(
     assert value is None or 0.0 < value <= 1.0
 
 
-@pytest.mark.parametrize(
-    ("name", "sm_count", "memory_mhz", "expected"),
+@for_each(
+    "name, sm_count, memory_mhz, expected",
     [
         ("NVIDIA H200", 132, 3201, "H200"),
         ("NVIDIA B200", 148, 3996, "B200"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernel_harness.tools.judge.host_code import unanswered
+from tests.folding import for_each
 
 ROOT = Path(__file__).parents[3]
 ANSWERED = """
@@ -62,8 +63,8 @@ def test_the_shipped_solutions_name_only_what_is_answered(folder):
         assert unanswered(sources) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
+@for_each(
+    "text, words",
     [
         ("import gc", "imports 'gc'"),
         ("import os.path as p", "imports 'os.path'"),

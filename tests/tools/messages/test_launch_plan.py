@@ -23,6 +23,7 @@ from kernel_harness.tools.messages.launch_plan import (
     split_blobs,
     with_address,
 )
+from tests.folding import for_each
 
 from .plans import kernel, plan_of, plan_with_scratch
 
@@ -144,10 +145,10 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED.keys())
-def test_a_plan_that_does_not_hold_together_is_refused(changes):
+@for_each("name", REFUSED)
+def test_a_plan_that_does_not_hold_together_is_refused(name):
     with pytest.raises(ValidationError):
-        plan_of(b"cubin", **changes)
+        plan_of(b"cubin", **REFUSED[name])
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ from kernel_harness.tools.schema.constraints import (
     value_of,
 )
 from kernel_harness.tools.schema.flashinfer_trace import Definition
+from tests.folding import for_each
 
 NAMES: dict[str, Any] = {"a": 8, "b": 3, "x": ShapeOnly((8, 4)), "scale": ShapeOnly(None)}
 
 
-@pytest.mark.parametrize(
-    ("text", "outcome"),
+@for_each(
+    "text, outcome",
     [
         ("a % 4 == 0", ConstraintStatus.HOLDS),
         ("a == b + 5", ConstraintStatus.HOLDS),

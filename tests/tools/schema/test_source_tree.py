@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_harness.tools.schema.source_tree import MAX_FILES, path_fault, tree_faults
+from tests.folding import for_each
 
 PARTS = st.one_of(
     st.sampled_from(
@@ -28,7 +29,7 @@ def test_sources_as_people_name_them_are_let_in(path: str) -> None:
     assert path_fault(path) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "path",
     [
         "",

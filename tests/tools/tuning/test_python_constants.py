@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.tuning.places import ValuePlace
 from kernel_harness.tools.tuning.python_constants import literal, places, replaced
+from tests.folding import for_each
 
 SOURCE = '''"""Größe µ."""
 import triton, triton.language as tl
@@ -92,8 +93,8 @@ def test_a_function_is_given_its_answer():
     assert names["_tiling"](1) == (2, 32)  # pyright: ignore[reportCallIssue]
 
 
-@pytest.mark.parametrize(
-    ("constant", "words"),
+@for_each(
+    "constant, words",
     [
         ("twice", "bound several times, in lines 10, 11"),
         ("computed", "computed, in line 12"),

@@ -15,6 +15,7 @@ from kernel_harness.tools.agents.clients.table import CLIENTS, agent_named
 from kernel_harness.tools.agents.clients.usage import Usage, last_words
 from kernel_harness.tools.agents.round_facts import RoundFacts
 from kernel_harness.tools.errors import RequestError
+from tests.folding import for_each
 
 FACTS = RoundFacts(definition="d", workspace="main", url="http://127.0.0.1:5/mcp", token="secret")
 
@@ -155,7 +156,7 @@ def test_the_last_words_of_an_agent_are_read_out_of_its_json(text: str, words: s
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         *("", "no JSON", "{", "[1]", "null", '{"usage": 5, "stats": [], "type": "result"}'),

@@ -13,6 +13,7 @@ from kernel_harness.tools.candidate.compilation.own_flags import OwnFlags, own_f
 from kernel_harness.tools.candidate.compilation.toolchain import Toolchain
 from kernel_harness.tools.candidate.faults import CandidateError
 from kernel_harness.tools.messages.candidate import BuildRequest
+from tests.folding import for_each
 
 BASE = CompileConfig((), (), "c++20", ("-lc10",), nvcc=("--expt-relaxed-constexpr",))
 
@@ -86,7 +87,7 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("key, words", [(k, words) for k, each in HONEST.items() for words in each])
+@for_each("key, words", [(k, words) for k, each in HONEST.items() for words in each])
 def test_usual_flags_are_let_through(key: str, words: list[str]) -> None:
     found = getattr(own_flags(request(tomli_w.dumps({key: words}))), key)
     assert list(found) == [word for word in words if word != "-std=c++17"]
@@ -135,9 +136,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(
-    "key, words", [(k, words) for k, each in HOSTILE.items() for words in each]
-)
+@for_each("key, words", [(k, words) for k, each in HOSTILE.items() for words in each])
 def test_flags_that_choose_programs_files_or_places_are_refused(key: str, words: list[str]) -> None:
     with pytest.raises(CandidateError, match="a candidate may not choose") as caught:
         own_flags(request(tomli_w.dumps({key: ["-O3", *words]})))

@@ -24,6 +24,7 @@ from kernel_harness.tools.candidate.compilation.native import load_extension
 from kernel_harness.tools.candidate.compilation.sources import Folders
 from kernel_harness.tools.candidate.torch_shim import eligibility
 from kernel_harness.tools.messages.candidate import BuildRequest
+from tests.folding import for_each
 
 TOOLS = toolchain.find_toolchain(os.environ)  # noqa: TID251 - compilers of this machine
 
@@ -188,8 +189,8 @@ def test_a_cuda_file_with_its_binding_is_compiled_without_any_header_of_torch(tm
 INCLUDE = "#include <torch/extension.h>\n"
 
 
-@pytest.mark.parametrize(
-    ("source", "served"),
+@for_each(
+    "source, served",
     [
         ("torch::Tensor f(at::Tensor x) { return torch::empty_like(x); }", True),
         ("#include <c10/cuda/CUDAStream.h>\nauto s = c10::cuda::getCurrentCUDAStream();", True),

@@ -229,6 +229,7 @@ def test_page_tables_are_kept_with_the_plan_they_were_made_for(flashinfer, tmp_p
     ]
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_collected_dataset_is_evaluated(flashinfer, tmp_path):
     kind = flashinfer["flashinfer.decode"].BatchDecodeWithPagedKVCacheWrapper

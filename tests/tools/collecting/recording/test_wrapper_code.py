@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.collecting.recording.wrapper_code import wrapper_of
+from tests.folding import for_each
 
 MISSING: Any = object()
 
@@ -124,7 +125,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize("as_given", [False, True])
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: str(getattr(call[0], "__name__", "other")))
+@for_each("call", CALLS, ids=lambda call: str(getattr(call[0], "__name__", "other")))
 def test_chosen_calls_and_others_are_the_functions_own(call, as_given):
     function, args, kwargs = call
     count = itertools.count(1).__next__

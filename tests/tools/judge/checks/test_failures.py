@@ -13,6 +13,7 @@ from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.messages.candidate import CandidateFault
 from kernel_harness.tools.schema.evaluation import Finding, Severity, Stage, Status
+from tests.folding import for_each
 
 CASE = Case("w-1", {"m": 31337})
 HIDDEN = Case("held-out-0", {"m": 31337}, held_out=True)
@@ -22,7 +23,7 @@ def fault(kind: str, message: str = "it went wrong", excerpt: str = "") -> Candi
     return CandidateFault(kind=kind, message=message, excerpt=excerpt)
 
 
-@pytest.mark.parametrize("kind", [*failures.BUILD_REMEDIES, "something_new"])
+@for_each("kind", [*failures.BUILD_REMEDIES, "something_new"])
 def test_every_build_fault_says_what_to_do(kind):
     status, failure = build_failure(fault(kind))
     assert failure.kind == kind and failure.stage is Stage.COMPILE and failure.remedy
@@ -36,7 +37,7 @@ def test_a_machine_without_a_compiler_is_not_the_candidate_s_fault():
     assert "check_environment" in failure.remedy
 
 
-@pytest.mark.parametrize("kind", [*failures.CALL_REMEDIES, "something_new"])
+@for_each("kind", [*failures.CALL_REMEDIES, "something_new"])
 def test_every_call_fault_says_what_to_do_and_on_what(kind):
     status, failure = call_failure(fault(kind), CASE, "y")
     assert failure.axes == {"m": 31337} and failure.output == "y" and failure.remedy

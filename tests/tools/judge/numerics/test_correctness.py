@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from kernel_harness.tools.judge.calls.poisons import POISONS
 from kernel_harness.tools.judge.numerics.correctness import check_output
 from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
 from kernel_harness.tools.workloads.policy import ToleranceForm
+from tests.folding import for_each
 
 SHAPE = (3, 4, 5)
 EVERY = range(math.prod(SHAPE))
@@ -47,9 +49,8 @@ def test_rounding_to_the_declared_dtype_passes(dtype):
     assert mismatch is None and error.strict and error.compatible
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
 @pytest.mark.parametrize("flat", INDICES)
+@for_each("scale, dtype", itertools.product([1e-4, 1.0, 1e3], FLOATS))
 def test_a_fault_at_every_index_is_found_at_every_scale(flat, scale, dtype):
     expected = oracle(scale=scale)
     got = expected.to(dtype)
@@ -62,7 +63,7 @@ def test_a_fault_at_every_index_is_found_at_every_scale(flat, scale, dtype):
 
 
 @pytest.mark.parametrize("flat", INDICES)
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@for_each("bad", [math.nan, math.inf, -math.inf])
 def test_a_non_finite_value_at_every_index_is_found(flat, bad):
     expected = oracle()
     got = expected.float()
@@ -72,7 +73,7 @@ def test_a_non_finite_value_at_every_index_is_found(flat, bad):
     assert mismatch.index == [int(i) for i in torch.unravel_index(torch.tensor(flat), SHAPE)]
 
 
-@pytest.mark.parametrize("flat", range(math.prod(SHAPE)))
+@for_each("flat", range(math.prod(SHAPE)))
 def test_an_unwritten_element_at_every_index_is_named_as_such(flat):
     expected = oracle()
     for pattern in POISONS[torch.bfloat16]:

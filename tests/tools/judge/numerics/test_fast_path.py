@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -17,6 +18,7 @@ from kernel_harness.tools.judge.numerics.fast_path import (
     prepare_outputs,
 )
 from kernel_harness.tools.judge.numerics.limits import ToleranceLimits
+from tests.folding import for_each
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STRICT = ToleranceLimits(rms_minimum=1e-6, max_minimum=1e-4)
@@ -60,8 +62,7 @@ def test_both_ways_report_the_same_errors(dtype):
         assert getattr(quick, name) == pytest.approx(getattr(thorough, name), rel=0.05, abs=1e-6)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("flat", range(24))
+@for_each("flat, bad", itertools.product(range(24), [math.nan, math.inf, -math.inf]))
 def test_nothing_that_is_not_finite_takes_the_quick_way(flat, bad):
     expected = oracle(3, (2, 3, 4), 1.0)
     got = expected.float()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kernel_harness.tools.profiling.diagnosis.kernel_profile import Rule
 from kernel_harness.tools.profiling.ncu.counters import NAMES
 from kernel_harness.tools.profiling.ncu.kernel_profiles import RawKernel, kernel_profiles
+from tests.folding import for_each
 
 ACTIVE = "avg.pct_of_peak_sustained_active"
 STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
@@ -34,7 +35,7 @@ def test_launches_of_one_name_are_summed_and_described_by_the_longest():
     assert a.share == pytest.approx(4 / 14)
 
 
-@pytest.mark.parametrize("figure", sorted(NAMES))
+@for_each("figure", sorted(NAMES))
 def test_every_figure_falls_back_to_the_next_name_it_is_known_by(figure):
     names = NAMES[figure]
     assert len(set(names)) == len(names)

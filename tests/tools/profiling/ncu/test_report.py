@@ -22,6 +22,7 @@ from kernel_harness.tools.profiling.ncu.report import (
     read_report,
     unit_factor,
 )
+from tests.folding import for_each
 
 LEAD = ["ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream"]
 LEAD += ["Block Size", "Grid Size", "Device", "CC"]
@@ -127,8 +128,8 @@ def test_a_number_is_read_up_to_what_follows_it(text, expected):
     assert read_number(text) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("unit", "factor"),
+@for_each(
+    "unit, factor",
     [
         ("ns", 1e-9),
         ("nsecond", 1e-9),

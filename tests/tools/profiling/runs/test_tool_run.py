@@ -81,7 +81,10 @@ async def test_a_candidate_is_built_loaded_warmed_up_and_called_once(subject, wo
         ("def run(x, factor, y):\n    raise ValueError(f'no {factor}')\n", "warm_up", "no 2.0"),
     ],
 )
-async def test_a_candidates_fault_is_reported_with_its_stage(workload, source, stage, words):
+async def test_a_candidates_fault_is_reported_with_its_stage(
+    workload, source, stage, words, warm_python, monkeypatch
+):
+    monkeypatch.setattr(sys, "executable", warm_python)
     subject = subject_of(source)
     async with ProfileRunner("cpu").run(
         subject, workload, "counters", alone, timeout_s=100

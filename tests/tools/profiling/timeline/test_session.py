@@ -54,6 +54,7 @@ def printed(session: TimelineSession) -> list[str]:
     return session.runner.printed
 
 
+@pytest.mark.long  # test_tool_run.py has one call traced
 async def test_a_call_is_traced_once_and_kept(session, workload):
     subject = subject_of(COUNTED)
     found = await session.trace(subject, workload)

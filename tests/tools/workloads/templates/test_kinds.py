@@ -15,12 +15,13 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
 from kernel_harness.tools.workloads.templates.arguments import sizes_of
 from kernel_harness.tools.workloads.templates.kinds import KINDS, template_solution
+from tests.folding import for_each
 
 OPERATORS = Dataset.load(Settings().kernels_dir).operators
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("kind", KINDS)
+@for_each("kind", KINDS)
 def test_a_template_takes_the_arguments_of_a_call_and_its_python_is_python(name, kind):
     definition = OPERATORS[name].definition
     solution = template_solution(definition, kind)
