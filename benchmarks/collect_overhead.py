@@ -218,7 +218,7 @@ def computed_in_calls(
                 result = act(*args)
                 if torch.cuda.is_available():
                     torch.cuda.set_sync_debug_mode("default")
-            waits += sum("synchroniz" in str(one.message) for one in said)
+            waits += sum("called a synchronizing" in str(one.message) for one in said)
             return result
 
         return within

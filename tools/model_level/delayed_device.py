@@ -24,14 +24,17 @@ def keep_busy(seconds: float) -> None:
 
 
 class DelayedDevice:
-    """Holds the device back in steps that wait for it, and tells their time on it."""
+    """Holds the device back in steps that wait for it.
+
+    Attributes:
+        bound: whether steps wait for the device.
+        event_us: what an event costs it among others; 0 where steps do not wait for it.
+    """
 
     def __init__(self) -> None:
+        self.bound = False
+        self.event_us = 0.0
         self._host_s = 0.0
-        self._bound = False
-        self._began: torch.cuda.Event | None = None
-        self._ended: torch.cuda.Event | None = None
-        self._event_us: float | None = None
 
     def look(self, host_s: float, *, waits: bool) -> None:
         """Notes of a step in which the device was not held back whether it waited for the device.
@@ -39,38 +42,17 @@ class DelayedDevice:
         Args:
             host_s: until it was launched.
         """
-        self._bound = waits and torch.cuda.is_initialized()
-        self._host_s = max(self._host_s, host_s) if self._bound else 0.0
+        self.bound = waits and torch.cuda.is_initialized()
+        self._host_s = max(self._host_s, host_s) if self.bound else 0.0
+        if not self.bound:
+            self.event_us = 0.0
+        elif not self.event_us:
+            self.event_us = _event_us()
 
     def hold(self) -> None:
         """Holds the device back for a step that begins, where steps wait for it."""
-        self._began = self._ended = None
-        if not self._bound or torch.cuda.is_current_stream_capturing():
-            return
-        if self._event_us is None:
-            self._event_us = _event_us()
-        keep_busy(min(self._host_s * LONGER, MOST_S))
-        self._began = torch.cuda.Event(enable_timing=True)
-        self._began.record()
-
-    def ended(self) -> None:
-        """The step has been launched."""
-        if self._began is not None:
-            self._ended = torch.cuda.Event(enable_timing=True)
-            self._ended.record()
-
-    def step_us(self, calls: int) -> float | None:
-        """The device's time of the step, once it has done all, without that of events.
-
-        None where the device was not held back.
-
-        Args:
-            calls: around which two events were.
-        """
-        if self._began is None or self._ended is None or self._event_us is None:
-            return None
-        # Of the two one is within the time that they tell of the call, and goes with it.
-        return self._began.elapsed_time(self._ended) * 1e3 - calls * self._event_us
+        if self.bound and not torch.cuda.is_current_stream_capturing():
+            keep_busy(min(self._host_s * LONGER, MOST_S))
 
 
 def _event_us() -> float:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import os
 import sys
 import sysconfig
 import threading
@@ -55,8 +56,8 @@ def imported_since(known: Collection[str], functions: Sequence[str]) -> list[str
     ]
 
 
-def preload(names: Sequence[str], functions: Sequence[str]) -> bool:
-    """Imports modules; returns whether this process may be forked for runs of a program yet.
+def preload(names: Sequence[str], functions: Sequence[str]) -> str | None:
+    """Imports modules; says why this process may not be forked for runs of a program, or nothing.
 
     It may not once a thread was started or a device is used, nor where the package of a function
     that is to be replaced came with the modules.
@@ -71,7 +72,13 @@ def preload(names: Sequence[str], functions: Sequence[str]) -> bool:
                 importlib.import_module(name)
     finally:
         torch.cuda.is_available = available
-    return not _uses_driver() and _threads() <= before and held & sys.modules.keys() == there
+    if _uses_driver():
+        return "they use the GPU"
+    if _threads() > before:
+        return "they start threads"
+    if held & sys.modules.keys() != there:
+        return "a function is replaced that they may hold"
+    return None
 
 
 def _has_devices() -> bool:
@@ -91,7 +98,13 @@ def _uses_driver() -> bool:
 
 
 def _threads() -> int:
-    """Threads of this process, those of libraries among them."""
+    """Threads of this process that a fork leaves running, those of libraries among them.
+
+    Libraries of linear algebra end theirs before one, and have them again when they are needed.
+    """
+    if (process := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(process, 0)
     tasks = Path("/proc/self/task")
     return len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
 

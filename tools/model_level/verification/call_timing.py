@@ -70,14 +70,17 @@ class NotedCall:
     )
     open: list[tuple[float, Any, Any]] = field(default_factory=list[tuple[float, Any, Any]])
 
-    def close(self, kind: StepKind, turn: int) -> tuple[float, int]:
+    def close(self, kind: StepKind, turn: int, event_us: float = 0.0) -> tuple[float, int]:
         """Takes the calls of a step that ended, whose work the device has done.
+
+        Args:
+            event_us: that is in what two events tell of each.
 
         Returns:
             Their time on the device, and how many they were.
         """
         each = [
-            (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3)
+            (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3 - event_us)
             for host_us, begun, ended in self.open
         ]
         if each:
@@ -95,7 +98,7 @@ class PlacedSteps(StepTimer):
         warmup: steps in which calls are noted and not timed.
 
     Attributes:
-        rest_us: what a step took besides its calls, of each turn's with the originals.
+        rest_us: what a step with the originals took besides its calls, by turn.
         clocks_s: of the host, for the clocks of the calls of the step under way.
     """
 
@@ -143,7 +146,7 @@ class PlacedSteps(StepTimer):
             self._warm_s = time.perf_counter()
         super().begin(root)
         self.inside, self.clocks_s = True, 0.0
-        if self.under_way and self.kind is not StepKind.PLAIN:
+        if self.under_way and self.kind is StepKind.KERNEL:
             self._device.hold()
 
     def end(self, result: Any) -> None:
@@ -151,7 +154,6 @@ class PlacedSteps(StepTimer):
         kind, timed = self.kind, self.under_way
         turn = (self.made - self._first) // len(TURNS)
         self.inside = False
-        self._device.ended()
         if self._looked_at:
             host_s = time.perf_counter() - self._warm_s
             _synchronize()
@@ -161,7 +163,7 @@ class PlacedSteps(StepTimer):
         for target in self.targets:
             for call in list(target.calls.values()):  # a thread of the program's may add one
                 if timed and kind is not StepKind.PLAIN:
-                    us, calls = call.close(kind, turn)
+                    us, calls = call.close(kind, turn, self._device.event_us)
                     calls_us, count = calls_us + us, count + calls
                 call.open = []
         if not timed:
@@ -169,10 +171,11 @@ class PlacedSteps(StepTimer):
         if kind is StepKind.PLAIN:
             self._look(self.host_ns[-1] / 1e9, self.step_ns[-1] / 1e9)
         elif kind is StepKind.ORIGINAL:
-            step_us = self._device.step_us(count)
-            if step_us is None:
-                step_us = self.step_ns[-1] / 1e3 - self.clocks_s * 1e6
-            self.rest_us[turn] = step_us - calls_us
+            # Where the step waits for the device, the clocks are events alone, two for each call.
+            clocks_us = self.clocks_s * 1e6
+            if self._device.bound:
+                clocks_us = 2 * count * self._device.event_us
+            self.rest_us[turn] = self.step_ns[-1] / 1e3 - clocks_us - calls_us
 
 
 class PlacedTarget:

@@ -9,6 +9,7 @@ of it.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from .verified_runs import AppliedTarget, Span, VerifiedRuns
 DEVICE_BOUND = 0.9
 """A step is the device's time where the host needs less than this share of it."""
 TAILS = (2.5, 97.5)
+DEVIATIONS = 2
+"""Within so many nearly all of what varies lies."""
 LEAST_TURNS = 3
 """Fewer give no interval; calls that are repeated by themselves predict then."""
 HOST, DEVICE = 0, 1
@@ -56,7 +59,8 @@ class PredictedGain:
     """How many times as fast steps become by what the calls save.
 
     Args:
-        interval: of the gain, 95 %.
+        interval: of the gain, 95 % of the turns; of calls in their places and of repeated ones
+            together where steps wait for the device; wider by how far processes differ.
         repeated: the gain by calls that are repeated by themselves, in caches of their own.
         turns: how often calls were timed in their places; 0: too seldom, and `repeated` it is.
         host_bound: whether steps wait for the host.
@@ -81,19 +85,22 @@ def predict(runs: VerifiedRuns, step_us: float) -> PredictedGain:
     clocks = _clocks(runs, step_us)
     of_calls = [_calls(one, clocks, clocks.counts) for one in runs.targets]
     rest_us = _of_known(runs.rest_us) if clocks.turns == len(runs.rest_us) else None
-    saved = _interval(_saved(step_us, rest_us, clocks, of_calls))
-    alone = [_repeated(one, clocks.repeated) for one in runs.targets]
-    repeated = float(np.median(_sum([calls.saved for calls in alone])))
+    ways = [_interval(_saved(step_us, rest_us, clocks, of_calls))]
+    alone = _interval(_sum([_repeated(one, clocks.repeated).saved for one in runs.targets]))
+    most = math.inf
     if not clocks.host_bound:
+        # Both ways are blind to something: caches that are too warm, clocks between the calls.
+        ways.append(alone)
         # A step waits for the device until the host needs longer.
         of_host = _sum([_calls(one, clocks, HOST).saved for one in runs.targets])
         most = step_us - clocks.host_us + float(np.median(of_host))
-        saved = Saved(*(min(us, most) for us in (saved.median, saved.low, saved.high)))
-        repeated = min(repeated, most)
+    low, high = min(way.low for way in ways), max(way.high for way in ways)
+    gains = [amdahl(step_us, min(us, most)) for us in (low, ways[0].median, high, alone.median)]
+    spread = 1 + DEVIATIONS * _spread(runs)
     return PredictedGain(
-        amdahl(step_us, saved.median),
-        (amdahl(step_us, saved.low), amdahl(step_us, saved.high)),
-        amdahl(step_us, repeated),
+        gains[1],
+        (gains[0] / spread, gains[2] * spread),
+        gains[3],
         clocks.turns,
         clocks.host_bound,
         not any(one.compiled for one in runs.targets),
@@ -120,6 +127,20 @@ def _saved(
     if rest_us is None or not clocks.turns:
         return _sum([calls.saved for calls in of_calls])
     return step_us - rest_us / np.array(clocks.levels) - _sum([calls.kernel for calls in of_calls])
+
+
+def _spread(runs: VerifiedRuns) -> float:
+    """How far processes differ in speed: the standard deviation of a run's median, relatively.
+
+    The calls were timed in one of them, and are to tell of another.
+    """
+    off: list[float] = []
+    runs_of = [[run.step_ns for run in side if run.step_ns] for side in (runs.before, runs.after)]
+    for side in runs_of:
+        medians = [statistics.median(steps) for steps in side]
+        off += [median / statistics.fmean(medians) - 1 for median in medians]
+    free = len(off) - sum(1 for side in runs_of if side)
+    return math.sqrt(sum(one * one for one in off) / free) if free > 0 else 0.0
 
 
 def _of_known(rest_us: Sequence[float | None]) -> np.ndarray | None:

@@ -61,10 +61,13 @@ def _preloaded(request: VerifyRequest, out: Path) -> int:
     """Makes the runs in pairs after what they import, and says whether it could."""
     calls = json.loads((out.parent / "calls.json").read_text("utf-8"))
     names = calls["imported"]
-    with (
-        _said("what the program imports, for all other runs") if names else contextlib.nullcontext()
-    ):
-        fit = bool(names) and preload(names, calls["functions"])
+    fit = bool(names)
+    if names:
+        with _said("what the program imports, for all other runs"):
+            why = preload(names, calls["functions"])
+        if why is not None:
+            sys.stderr.write(f"Each of them imports that itself, for {why}.\n")
+            fit = False
     status = _in_pairs(request, out.parent) if fit else 0
     out.with_suffix(".json").write_text(json.dumps(fit), encoding="utf-8")
     return status

@@ -137,9 +137,9 @@ def test_a_thread_may_note_a_call_while_a_step_ends(program, placed, monkeypatch
         step(steps, lambda: program.block(x_of()))
     close = NotedCall.close
 
-    def closed(call: NotedCall, kind: StepKind, turn: int) -> tuple[float, int]:
+    def closed(call: NotedCall, kind: StepKind, turn: int, event_us: float) -> tuple[float, int]:
         one.calls.setdefault("of a thread", NotedCall((), {}))
-        return close(call, kind, turn)
+        return close(call, kind, turn, event_us)
 
     monkeypatch.setattr(NotedCall, "close", closed)
     step(steps, lambda: program.block(x_of()))
@@ -200,37 +200,31 @@ def test_what_a_step_takes_besides_its_calls_is_told_of_those_with_the_originals
     assert all(5_000 <= us < 35_000 for us in steps.rest_us.values())
 
 
-class Event:
-    """Tells the time at which it was recorded, of a device that is as slow as is said."""
-
-    now_ms = 0.0
-
-    def __init__(self, enable_timing: bool) -> None:
-        self.at_ms = 0.0
-
-    def record(self) -> None:
-        self.at_ms = Event.now_ms
-
-    def elapsed_time(self, other: Event) -> float:
-        return other.at_ms - self.at_ms
-
-
 def test_a_device_is_held_back_where_steps_wait_for_it_alone(monkeypatch):
     held: list[float] = []
     monkeypatch.setattr(delayed_device, "keep_busy", held.append)
     monkeypatch.setattr(delayed_device, "_event_us", lambda: 2.0)
-    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     device = delayed_device.DelayedDevice()
     device.hold()
-    device.ended()
-    assert not held and device.step_us(3) is None
+    assert not held and not device.event_us
     device.look(0.010, waits=True)
     device.hold()
-    Event.now_ms += 5.0
-    device.ended()
-    assert held == [pytest.approx(0.015)] and device.step_us(3) == pytest.approx(5_000 - 6.0)
+    assert held == [pytest.approx(0.015)] and device.event_us == 2.0
     device.look(0.040, waits=False)
     device.hold()
-    assert len(held) == 1 and device.step_us(3) is None
+    assert len(held) == 1 and not device.event_us
+
+
+class Event:
+    """Tells what it is of a call of five microseconds."""
+
+    def elapsed_time(self, other: Any) -> float:
+        return 5e-3
+
+
+def test_what_events_cost_is_in_no_time_of_a_call():
+    call = NotedCall((), {}, open=[(1.0, Event(), Event()), (3.0, Event(), Event())])
+    assert call.close(StepKind.KERNEL, 0, 1.5) == (pytest.approx(7.0), 2)
+    assert call.spans[StepKind.KERNEL][0] == pytest.approx((2.0, 3.5))

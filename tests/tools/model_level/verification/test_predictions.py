@@ -78,7 +78,7 @@ def test_a_step_is_not_shorter_than_what_the_host_needs():
     launched = replace(bare, placed_original_us=host_of[0], placed_kernel_us=host_of[1])
     found = predict(runs(launched, host=0.5), STEP_US)
     assert not found.host_bound and found.gain == pytest.approx(2.0)
-    assert found.interval == (found.gain, found.gain)
+    assert found.interval == (pytest.approx(found.repeated), found.gain)
 
 
 def test_without_calls_nothing_is_gained():
@@ -142,3 +142,29 @@ def test_without_what_a_step_takes_besides_its_calls_what_they_save_is_taken_fro
     """Nothing says so of programs whose calls overlap, on several streams or threads."""
     found = predict(replace(runs(call(400, 25)), rest_us=rest_us), STEP_US)
     assert found == predict(runs(call(400, 25)), STEP_US)
+
+
+def test_both_ways_of_timing_calls_are_in_the_interval_where_steps_wait_for_the_device():
+    """Each is blind to something, and neither knows of what."""
+    known = replace(runs(call(400, 25), host=0.05), rest_us=(200.0,) * 5)
+    found = predict(known, STEP_US)
+    assert found.gain == pytest.approx(4.0, rel=0.01)
+    assert found.interval[0] == pytest.approx(found.repeated) == pytest.approx(1.6)
+    assert found.gain <= found.interval[1] < 4.1
+    for_the_host = predict(replace(known, before=runs(host=1.0).before), STEP_US)
+    assert for_the_host.host_bound and for_the_host.interval[0] > 3.9
+
+
+def test_processes_that_differ_make_the_interval_wider():
+    known = replace(runs(call(400, 25)), rest_us=(200.0,) * 5)
+    (run,) = known.before
+    others = tuple(
+        replace(run, step_ns=tuple(int(ns * speed) for ns in run.step_ns))
+        for speed in (0.99, 1.0, 1.01)
+    )
+    narrow = predict(replace(known, before=(run, run, run)), STEP_US)
+    wide = predict(replace(known, before=others), STEP_US)
+    assert wide.gain == pytest.approx(narrow.gain)
+    # Of three runs that are a hundredth off: a hundredth on two degrees of freedom, twice.
+    assert wide.interval[0] == pytest.approx(narrow.interval[0] / 1.02, rel=1e-3)
+    assert wide.interval[1] == pytest.approx(narrow.interval[1] * 1.02, rel=1e-3)
