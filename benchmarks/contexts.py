@@ -6,7 +6,7 @@ A trial makes several, so how many evaluations a minute two GPUs judge follows f
 driver makes those of both at a time. For each choice of devices and number of processes on each, it
 prints when the first, the middle and the last context was there, by the driver alone, and how long
 their processes took to end when all were told to. If the last of six on each of two devices takes
-as long as of six on one, the devices share nothing; if twice as long, one is made at a time for all.
+as long as of six on one, the devices share nothing; if twice as long, only one is made at a time.
 """
 
 from __future__ import annotations
