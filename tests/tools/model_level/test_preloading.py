@@ -61,7 +61,7 @@ def test_a_thread_that_was_begun_is_no_start_for_a_program(package):
     source = "import threading\nENDED = threading.Event()\n"
     name = package("busy_library", source + "threading.Thread(target=ENDED.wait).start()\n")
     try:
-        assert not preload([name], [])
+        assert preload([name], []) == "they start threads"
     finally:
         sys.modules[name].ENDED.set()
     for thread in threading.enumerate():
@@ -72,14 +72,15 @@ def test_a_thread_that_was_begun_is_no_start_for_a_program(package):
 def test_a_module_that_may_have_taken_an_original_is_no_start_for_a_program(package):
     package("holds_it", "def norm(x):\n    return x\n")
     name = package("takes_it", "from holds_it import norm\n")
-    assert not preload([name], ["holds_it.norm"])
+    said = preload([name], ["holds_it.norm"])
+    assert said == "a function is replaced that they may hold"
 
 
 def test_a_module_asks_for_devices_without_beginning_to_use_one(package, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     name = package("asks", "import torch\nFOUND = torch.cuda.is_available()\n")
     before = torch.cuda.is_available
-    assert preload([name], []) and sys.modules[name].FOUND is True
+    assert preload([name], []) is None and sys.modules[name].FOUND is True
     assert torch.cuda.is_available is before
 
 
@@ -91,7 +92,7 @@ def test_a_driver_that_was_begun_is_no_start_for_a_program(monkeypatch, code, fi
                 raise preloading.DriverError(function, code)
 
     monkeypatch.setattr(preloading, "CudaDriver", Library)
-    assert preload([], []) is fit
+    assert (preload([], []) is None) is fit
 
 
 def test_methods_are_found_by_their_classes_and_functions_may_have_been_taken():
