@@ -173,6 +173,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
 """
 
 
+@pytest.mark.long  # compile_only/test_targets.py has one compiled and linked
 @pytest.mark.process
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_a_cuda_file_with_its_binding_is_compiled_without_any_header_of_torch(tmp_path):
