@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-import io
 import re
-import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,12 +93,35 @@ def banned(words: Iterator[str] | list[str], among: dict[str, str] | set[str]) -
 def test_identifiers_use_the_words_of_the_field():
     found: dict[str, set[str]] = defaultdict(set)
     for path in product():
-        source = io.StringIO(path.read_text("utf-8"))
-        tokens = tokenize.generate_tokens(source.readline)
-        for name in {t.string for t in tokens if t.type == tokenize.NAME} - set(PERSISTENT):
+        for name in set(identifiers(path)) - set(PERSISTENT):
             if banned(list(words_of(name)), NOT_IN_IDENTIFIERS):
                 found[str(path.relative_to(ROOT))].add(name)
     assert not found
+
+
+def identifiers(path: Path) -> Iterator[str]:
+    """Every name in a module: what a tree has of strings, literals aside."""
+    for node in nodes_of(path):
+        if isinstance(node, ast.Constant):
+            continue
+        for _, value in ast.iter_fields(node):
+            values = value if isinstance(value, list) else [value]
+            yield from (one for one in values if isinstance(one, str))
+
+
+def test_identifiers_of_every_kind_are_seen(tmp_path: Path):
+    file = tmp_path / "m.py"
+    file.write_text(
+        "import a.b as c\nfrom .d import e\n"
+        "async def f(g, /, *h, i: j = 1, **k):\n    global l\n    l = m.n(o=f'{p!r}')\n"
+        "    try:\n        pass\n    except q as r:\n        del s[t]\n"
+        "    match u:\n        case V(w=x) if False:\n            pass\n"
+        "        case [*y]:\n            pass\n        case {1: z, **aa}:\n            pass\n"
+        "class Ab(ac, ad=ae):\n    af: ag = lambda ah: (ai := ah)\n"
+    )
+    seen = {part for name in identifiers(file) for part in name.split(".")}
+    letters = [*"abcdefghijklmnopqrstuVwxyz", *"aa Ab ac ad ae af ag ah ai".split()]
+    assert seen == set(letters)
 
 
 def test_file_names_use_the_words_of_the_field():
