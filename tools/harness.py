@@ -326,7 +326,8 @@ class Harness:
         if len(pools) < 2:
             pools = {"": self.devices}
         said = {model: state_words(self.pool.queue_state(pools[model])) for model in pools}
-        return [f"{model}: {words}" if model else words for model, words in said.items() if words]
+        notes = [f"{model}: {words}" if model else words for model, words in said.items() if words]
+        return [*notes, *self.pool.lost.values()]
 
     async def operator_problems(
         self, definition: str, progress: OnProgress = ignore_progress

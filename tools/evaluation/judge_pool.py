@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar
 
 from ..distributed.device_queue import DeviceQueue, QueueState
@@ -77,6 +77,11 @@ class JudgePool:
             judge = await self._running(device)
             assert judge.ready is not None
             return judge.ready
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """By name, how a judge was lost: none here, where another is started in its place."""
+        return {}
 
     def queue_state(self, devices: Sequence[str]) -> QueueState:
         """How full some devices are."""

@@ -29,7 +29,7 @@ def served(tmp_path):
     kernels = write_dataset(tmp_path / "kernels")
     settings = {"data_dir": str(tmp_path), "kernels_dir": str(kernels), "device": "cpu"}
 
-    def made(cluster, *names, limits_s=MappingProxyType({})):
+    def made(cluster, *names, limits_s=MappingProxyType({}), notes=None):
         harness = Harness.open(load_settings(settings | {"cluster": "auto"}, {}))
         vars(harness)["pool"] = ClusterPool(cluster.connect, cluster.disconnect)
 
@@ -42,6 +42,8 @@ def served(tmp_path):
                     async with asyncio.timeout(limits_s.get(name)):
                         found.append((await harness.evaluations.evaluate(request)).evaluation)
             state = harness.pool.queue_state(())
+            if notes is not None:
+                notes.extend(harness.check_environment().notes)
             await harness.aclose()
             for judge in cluster.judges.values():
                 await judge.actor.close()
@@ -72,7 +74,9 @@ def test_nodes_have_no_signing_key_and_the_files_of_the_operator(served, tmp_pat
 def test_a_lost_judge_costs_one_more_try_elsewhere(served, tmp_path):
     lost = LocalJudge("ray:a/0", tmp_path, LostJudgeError("its node is gone"))
     other = LocalJudge("ray:b/0", tmp_path)
-    (first, second), _ = served(LocalCluster({"ray:a/0": lost, "ray:b/0": other}), "fine", "fine2")
+    cluster, notes = LocalCluster({"ray:a/0": lost, "ray:b/0": other}), []
+    (first, second), _ = served(cluster, "fine", "fine2", notes=notes)
+    assert "its node is gone" in notes
     assert first.status is second.status is Status.PASSED
     assert lost.methods.count("begin") == 1 and other.methods.count("begin") == 2
 
