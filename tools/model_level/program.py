@@ -20,8 +20,15 @@ def run_as_main(program: Sequence[str], prepare: Callable[[], None]) -> int:
     Args:
         program: a file or `-m` and a module, and its arguments.
         prepare: is called before, when what the program imports can be imported.
+
+    Raises:
+        RequestError: when the file is not there.
     """
     by_module = program[0] == "-m"
+    if not by_module and not Path(program[0]).exists():
+        raise RequestError(
+            f"There is no program {program[0]}", remedy="Name its file, or -m and its module."
+        )
     sys.argv = list(program[1:] if by_module else program)
     sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
     prepare()

@@ -61,8 +61,9 @@ async def run_in_group(
     if status == FAILED:
         raise RequestError(f"It came to nothing: {last}")
     if status:
+        remedy = "Run it by itself: a program that ends well there does here."
+        if "No module named" in last and "kernel_harness" in last:
+            remedy = f"Install kernel-harness for that Python, as it is for {sys.executable}."
         raise RequestError(
-            f"The program ended with status {status}. Its last words: {last}",
-            remedy="kernel-harness must be installed for that Python, as it is for "
-            f"{sys.executable}.",
+            f"The program ended with status {status}. Its last words: {last}", remedy=remedy
         )

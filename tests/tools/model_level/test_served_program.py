@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.model_level.program import run_as_main
 from kernel_harness.tools.model_level.served_program import run_in_group
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -28,6 +29,16 @@ sys.exit(len(sys.argv) - 1)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+async def test_a_python_without_the_harness_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="Install kernel-harness for that Python"):
+        await run_in_group([sys.executable, "b.py"], "kernel_harness.not_there", [], tmp_path)
+
+
+async def test_a_program_that_is_not_there_is_named_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=f"There is no program {tmp_path / 'misspelt.py'}"):
+        run_as_main([str(tmp_path / "misspelt.py")], lambda: pytest.fail("prepared"))
 
 
 @pytest.fixture
@@ -56,6 +67,7 @@ async def test_a_failure_is_told_with_the_last_words(runner: str, tmp_path: Path
     await run_in_group(words, runner, [], tmp_path)
     with pytest.raises(RequestError, match=f"status 3.*{tmp_path} the end") as told:
         await run_in_group(words, runner, ["a", "b", "c"], tmp_path)
+    assert "Run it by itself" in str(told.value) and "Install" not in str(told.value)
     with pytest.raises(RequestError, match=f"came to nothing.*{tmp_path} the end"):
         await run_in_group(words, runner, ["a", "b"], tmp_path)
     assert len(str(told.value)) < 2_000
