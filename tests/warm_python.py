@@ -1,4 +1,4 @@
-"""A Python that has imported torch: what runs in it starts in hundredths of a second, as by itself.
+"""A Python that has imported much: what runs in it starts in hundredths of a second, as by itself.
 
 Of the seconds that a small program of torch takes, nearly all are that import. Here one process has
 it, and is forked for every program: each finds the modules as their import left them, whatever
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ class WarmPython:
 
     Args:
         folder: for that file.
+        imported: names of the modules that it imports.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, imported: Sequence[str] = IMPORTED) -> None:
         self.path = folder / "python"
         address = str(folder / "socket")
         self.path.write_text(CLIENT.format(python=sys.executable, address=address), "utf-8")
@@ -63,7 +65,7 @@ class WarmPython:
             listener.bind(address)
             listener.listen(16)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(listener.fileno())],
+                [sys.executable, "-P", __file__, str(listener.fileno()), *imported],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )
@@ -146,6 +148,6 @@ def _run(words: list[str], places: str) -> int:
 
 
 if __name__ == "__main__":
-    for name in IMPORTED:
+    for name in sys.argv[2:]:
         importlib.import_module(name)
     serve(socket.socket(fileno=int(sys.argv[1])))

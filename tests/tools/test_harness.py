@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -15,17 +13,16 @@ from kernel_harness.tools.harness import Harness, made_once
 from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.settings import load_settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from tests.tools.evaluation.scripted_command import scripted_judge
 
 from .profiling.test_service import solution
 from .workloads.test_listing import operator
-
-JUDGE = (sys.executable, str(Path(__file__).parent / "evaluation" / "scripted_judge.py"))
 
 
 @pytest.fixture
 def harness(tmp_path):
     settings = load_settings({"data_dir": str(tmp_path), "device": "cpu"})
-    made = Harness(settings, Dataset({"double": operator(3)}, ()), JUDGE)
+    made = Harness(settings, Dataset({"double": operator(3)}, ()), scripted_judge())
     yield made
     made.kill_children()
 

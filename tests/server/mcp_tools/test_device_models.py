@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,13 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import DeviceInfo, Executor
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from tests.tools.evaluation.scripted_command import scripted_judge
 
 from ...tools.agents.scripted_device import SOURCE, on_device
 from ..calls import good, refused
 from ..scripted import DEFINITION, ScriptedHarness, solution
 
 pytestmark = pytest.mark.anyio
-JUDGE = (
-    sys.executable,
-    "-P",
-    str(Path(__file__).parents[2] / "tools" / "evaluation" / "scripted_judge.py"),
-)
 A100, H200 = "NVIDIA A100-SXM4-80GB", "NVIDIA H200"
 
 
@@ -47,7 +42,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def server(settings: Settings, device: str = "auto") -> Harness:
-    return Harness.open(settings.model_copy(update={"device": device}), JUDGE)
+    return Harness.open(settings.model_copy(update={"device": device}), scripted_judge())
 
 
 @pytest.mark.process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
+from tests.tools.evaluation.scripted_command import scripted_judge
 
 from ...server.scripted import DEFINITION, solution, write_dataset
 
-JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
 Machine = Callable[..., Harness]
 
 
@@ -40,7 +39,7 @@ def machines(folder: Path) -> Iterator[Machine]:
             "kernels_dir": str(kernels),
             "device": "cpu",
         }
-        opened.append(Harness.open(load_settings(settings | choices, {}), JUDGE))
+        opened.append(Harness.open(load_settings(settings | choices, {}), scripted_judge()))
         return opened[-1]
 
     yield made

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from kernel_harness.tools.cluster.judge_actor import JudgeActor
 from kernel_harness.tools.cluster.nodes import NodeFacts
 from kernel_harness.tools.cluster.pool import Members
 from kernel_harness.tools.messages.judge import Ready
+from tests.tools.evaluation.scripted_command import scripted_judge
 
-JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
 READY = Ready(device={"name": "scripted"}, versions={}, isolation={"level": "strong"}, seconds=0.0)
 
 
@@ -18,7 +17,7 @@ class LocalJudge:
     """A judge's actor in this process, called as one on a node is."""
 
     def __init__(self, name: str, folder: Path, fails: Exception | None = None) -> None:
-        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", JUDGE)
+        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", scripted_judge())
         self.fails, self.methods = fails, []
 
     async def call(self, method, *arguments):

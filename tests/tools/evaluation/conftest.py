@@ -1,8 +1,5 @@
 """A small operator and solutions for tests of the evaluation room; nothing here needs torch."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
@@ -12,8 +9,7 @@ from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.operators import Operator
-
-SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_judge.py")))
+from tests.tools.evaluation.scripted_command import scripted_judge
 
 
 @pytest.fixture
@@ -40,7 +36,7 @@ def operator():
 @pytest.fixture
 def service(tmp_path):
     settings = Settings(data_dir=tmp_path)
-    pool = JudgePool(settings, SCRIPTED)
+    pool = JudgePool(settings, scripted_judge())
     keys = Keyring(settings.signing_key, settings.archive_dir)
     records = RecordStore(settings.evaluations_dir)
     made = EvaluationService(settings, pool, records, "cpu", keys)
@@ -50,4 +46,4 @@ def service(tmp_path):
 
 @pytest.fixture
 def scripted():
-    return SCRIPTED
+    return scripted_judge()

@@ -18,7 +18,8 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.tuning import compiling
 
-from ..evaluation.conftest import SCRIPTED, operator
+from ..evaluation.conftest import operator
+from ..evaluation.scripted_command import scripted_judge
 
 __all__ = ["operator"]
 
@@ -26,7 +27,7 @@ __all__ = ["operator"]
 @pytest.fixture
 def service(tmp_path):
     settings = Settings(data_dir=tmp_path)
-    pool = JudgePool(settings, SCRIPTED)
+    pool = JudgePool(settings, scripted_judge())
     keys = Keyring(settings.signing_key, settings.archive_dir)
     made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir), "cpu", keys)
     yield made, pool
@@ -141,7 +142,7 @@ def test_a_cancelled_call_ends_the_judge_and_the_next_finds_another(service, ope
 
 def test_a_judge_that_does_not_start_is_told_of_each(tmp_path, operator):
     settings = Settings(data_dir=tmp_path)
-    pool = JudgePool(settings, (*SCRIPTED, "--refuse-to-start"))
+    pool = JudgePool(settings, (*scripted_judge(), "--refuse-to-start"))
     keys = Keyring(settings.signing_key, settings.archive_dir)
     made = EvaluationService(settings, pool, RecordStore(settings.evaluations_dir), "cpu", keys)
     (found,) = compiled((made, pool), operator, [program("fine", 1)])
