@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import torch
-
-from kernel_harness.tools.collecting.recording import program_parts
-from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
-from kernel_harness.tools.collecting.tracing import trace
 
 PROGRAM = """
 import time
@@ -66,25 +61,57 @@ def definitions_in(folder):
     return sorted(path.stem for path in (folder / "definitions").rglob("*.json"))
 
 
-@torch.no_grad()
+HEAD = """
+import json
+import sys
+from pathlib import Path
+
+import torch
+from kernel_harness.tools.collecting.recording import program_parts
+from kernel_harness.tools.collecting.recording.traced_function import TracedFunction
+from kernel_harness.tools.collecting.tracing import trace
+
+OUT = Path(sys.argv[1])
+torch.set_grad_enabled(False)
+"""
+
+
+def ran(python: str, folder: Path, program: str) -> str:
+    """What a program prints that traces into `out`.
+
+    Of its own, for all that is loaded is looked through: in a process with every test's modules
+    that takes seconds.
+    """
+    (folder / "traced_parts.py").write_text(PROGRAM, "utf-8")
+    (folder / "program.py").write_text(HEAD + program, "utf-8")
+    command = [python, str(folder / "program.py"), str(folder / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+SHARES = """
+with trace(OUT) as written:
+    import traced_parts as parts  # later than the recorders
+
+    block = parts.Block()
+    for _ in range(3):
+        parts.outer(torch.ones(2, 4))
+        parts.quick(torch.ones(2, 4))
+        block(torch.ones(2, 4))
+assert not hasattr(parts.waited, "__wrapped__")
+assert not hasattr(torch.nn.functional.relu, "__wrapped__")
+print(json.dumps([[done.name, done.unfinished, done.calls] for done in written]))
+"""
+
+
 @pytest.mark.parametrize("by_time", [False, True])
-def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monkeypatch, by_time):
-    if by_time:
-        taken = "traced_parts.waited"
-        seconds = property(lambda recorder: 1e9 * (recorder.name == taken))
-        monkeypatch.setattr(TracedFunction, "seconds", seconds)
-    else:
-        monkeypatch.setattr(program_parts, "LEAST_SHARE", 0.0)
-    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with trace(tmp_path / "out") as written:
-        parts = importlib.import_module("traced_parts")  # later than the recorders
-        block = parts.Block()
-        for _ in range(3):
-            parts.outer(torch.ones(2, 4))
-            parts.quick(torch.ones(2, 4))
-            block(torch.ones(2, 4))
-    monkeypatch.delitem(sys.modules, "traced_parts")
+def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, warm_python, by_time):
+    taken = "lambda recorder: 1e9 * (recorder.name == 'traced_parts.waited')"
+    by = f"TracedFunction.seconds = property({taken})" if by_time else ""
+    written = json.loads(
+        ran(warm_python, tmp_path, f"{by or 'program_parts.LEAST_SHARE = 0.0'}\n{SHARES}")
+    )
     found = definitions_in(tmp_path / "out")
     leaves = ["Slow_forward", "quick", "waited"]
     expected = ["waited"] if by_time else leaves
@@ -94,11 +121,8 @@ def test_leaves_are_recorded_and_only_those_that_take_their_share(tmp_path, monk
     # softmax lies in a function that is no leaf, and is one itself; the others lie in leaves.
     of_torch = [] if by_time else ["torch_nn_functional_softmax"]
     assert [name for name in found if name.startswith("torch_nn_functional")] == of_torch
-    assert all(done.unfinished is None for done in written if "traced_parts" in done.name)
-    assert [done.calls for done in written if done.name == "traced_parts_waited"] == [3]
-    assert not hasattr(parts.waited, "__wrapped__") and not hasattr(
-        torch.nn.functional.relu, "__wrapped__"
-    )
+    assert all(unfinished is None for name, unfinished, _ in written if "traced_parts" in name)
+    assert [calls for name, _, calls in written if name == "traced_parts_waited"] == [3]
 
 
 COMPILED = """
@@ -132,27 +156,35 @@ def test_tensors_by_which_torch_traces_a_program_are_no_calls(tmp_path):
     assert (sum(line["calls"] for line in lines), seen["calls"]) == (3, 4)
 
 
-def test_parts_that_are_quick_beside_loading_are_recorded(tmp_path, monkeypatch):
-    # As if the calls were nothing beside the time since the recorders were put in place.
-    monkeypatch.setattr(TracedFunction, "seconds", property(lambda r: 1e-9 * r.chosen))
-    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with trace(tmp_path / "out"):
-        importlib.import_module("traced_parts").quick(torch.ones(2, 4))
-    monkeypatch.delitem(sys.modules, "traced_parts")
+QUICK = """
+# As if the calls were nothing beside the time since the recorders were put in place.
+TracedFunction.seconds = property(lambda r: 1e-9 * r.chosen)
+with trace(OUT):
+    import traced_parts
+
+    traced_parts.quick(torch.ones(2, 4))
+"""
+
+
+def test_parts_that_are_quick_beside_loading_are_recorded(tmp_path, warm_python):
+    ran(warm_python, tmp_path, QUICK)
     assert "traced_parts_quick" in definitions_in(tmp_path / "out")
 
 
-def test_what_has_no_tensors_takes_no_share_of_the_time(tmp_path, monkeypatch):
-    seconds = property(lambda r: 1e9 if r.name == "traced_parts.prepared" else 1e-9 * r.chosen)
-    monkeypatch.setattr(TracedFunction, "seconds", seconds)
-    (tmp_path / "traced_parts.py").write_text(PROGRAM, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with trace(tmp_path / "out"):
-        parts = importlib.import_module("traced_parts")
-        parts.prepared(3)
-        parts.quick(torch.ones(2, 4))
-    monkeypatch.delitem(sys.modules, "traced_parts")
+WITHOUT_TENSORS = """
+TracedFunction.seconds = property(
+    lambda r: 1e9 if r.name == "traced_parts.prepared" else 1e-9 * r.chosen
+)
+with trace(OUT):
+    import traced_parts
+
+    traced_parts.prepared(3)
+    traced_parts.quick(torch.ones(2, 4))
+"""
+
+
+def test_what_has_no_tensors_takes_no_share_of_the_time(tmp_path, warm_python):
+    ran(warm_python, tmp_path, WITHOUT_TENSORS)
     assert "traced_parts_quick" in definitions_in(tmp_path / "out")
     counts = json.loads((tmp_path / "out" / "collected.json").read_text("utf-8"))
     assert "traced_parts.prepared" not in counts
