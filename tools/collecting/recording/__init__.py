@@ -8,5 +8,5 @@ call_arguments    the arguments of calls by name
 call_groups       calls alike, and what is kept of the contents of their tensors
 tensor_samples    samples of tensors that are not kept, and what their values are like
 returned_values   what a function returns, as outputs of an operator
-module_state      what a module's forward reads of the module
+module_state      what a module's forward reads of the module, once and again
 """

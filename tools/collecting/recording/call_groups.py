@@ -118,6 +118,7 @@ class CallGroup:
         samples: of every tensor, some rows of a few calls.
         count: calls that were recorded.
         seconds: of the host, from call to return, of those.
+        listed: whether it is one of its function's, and not only of calls that are left out.
     """
 
     tensors: dict[str, TensorSeen]
@@ -133,6 +134,7 @@ class CallGroup:
     seconds: float = 0.0
     entered: int = 0
     sampled: int = 0
+    listed: bool = False
 
     def keep(
         self,

@@ -6,11 +6,13 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FunctionType
 from typing import Any
 
 import torch
+
+_PLAIN = (bool, int, float, str, torch.dtype)
 
 
 def state_of(
@@ -34,12 +36,59 @@ def state_of(
         code = getattr(forward, "__code__", None)
         named = frozenset(code.co_names if code else ())
     for name in sorted(named - found.keys()):
-        value = getattr(module, name, taken)
-        if value is None or isinstance(value, bool | int | float | str | torch.dtype):
-            found[name] = value
-        elif isinstance(value, tuple | list) and all(isinstance(v, int | float) for v in value):
-            found[name] = tuple(value)
+        if _is_plain(value := getattr(module, name, taken)):
+            found[name] = _fixed(value)
     return {name: value for name, value in found.items() if name not in taken}
+
+
+class StateReader:
+    """Reads what one forward reads of modules, and of those of a kind that it has met quickly.
+
+    Args:
+        forward: of the modules.
+    """
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self._forward = forward
+        self._names: dict[type, dict[str, bool]] = {}
+
+    def read(self, module: torch.nn.Module, taken: Collection[str]) -> dict[str, Any]:
+        """The same as `state_of`."""
+        found = self._again(module, taken)
+        if found is None:
+            found = state_of(module, self._forward, set(taken))
+            forward = inspect.unwrap(getattr(self._forward, "__func__", self._forward))
+            read = read_with_methods(type(module), forward)
+            if read is not None:
+                names = [*(name for name in found if name in read), *sorted(read - found.keys())]
+                tensors = {n for n, value in found.items() if isinstance(value, torch.Tensor)}
+                self._names[type(module)] = {name: name in tensors for name in names}
+        return found
+
+    def _again(self, module: torch.nn.Module, taken: Collection[str]) -> dict[str, Any] | None:
+        """What is read of a module of a known kind; None where this one is another."""
+        known = self._names.get(type(module))
+        if known is None:
+            return None
+        found: dict[str, Any] = {}
+        for name, is_tensor in known.items():
+            value = getattr(module, name, taken)
+            if isinstance(value, torch.nn.Module) or is_tensor != isinstance(value, torch.Tensor):
+                return None
+            if name not in taken and (is_tensor or _is_plain(value)):
+                found[name] = value if is_tensor else _fixed(value)
+        return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an attribute is a number, a text or the like, or a row of numbers."""
+    if isinstance(value, tuple | list):
+        return all(isinstance(one, int | float) for one in value)
+    return value is None or isinstance(value, _PLAIN)
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, tuple | list) else value
 
 
 @functools.lru_cache(maxsize=1024)

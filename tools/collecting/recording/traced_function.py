@@ -22,7 +22,7 @@ from ...schema.drawn_inputs import ValueStatistics
 from ..adapters.adapter import Adapter, RememberedCalls
 from .call_arguments import CallArguments
 from .call_groups import MOST_SAMPLED, PLAIN, ByteLimit, CallGroup, TensorSeen, key_of, seen
-from .module_state import state_of
+from .module_state import StateReader
 from .returned_values import returned_places, returned_tensors
 from .tensor_samples import statistics_of, two_valued
 from .wrapper_code import wrapper_of
@@ -30,7 +30,7 @@ from .wrapper_code import wrapper_of
 MOST_GROUPS = 512
 """Of one function; further ones are counted together and left out of the dataset."""
 MOST_KEYS = 4 * MOST_GROUPS
-"""By which calls of known groups are told again."""
+"""By which calls are known again."""
 MOST_SAMPLED_CALLS = 32
 """Of one function, of whose tensors samples are taken: more would make recording dearer."""
 
@@ -86,6 +86,7 @@ class TracedFunction:
         self._module = module
         self._space = space
         self._arguments = CallArguments(original, names)
+        self._state = StateReader(original)
         self._within = within
         self._writes = names is not None
         self._lock = threading.Lock()
@@ -183,13 +184,16 @@ class TracedFunction:
             described = self._described(arguments)
             if isinstance(described, str):
                 return self._skip(described)
-            if self._within is not None and described.tensors and (why := self._within(self)):
-                return self._skip(why)
-            group = self._group_like(described, key)
-            if group is None:
-                return self._skip("too many shapes")
-        elif self._within is not None and group.tensors and (why := self._within(self)):
+            group = described
+            if key is not None and len(self._known) < MOST_KEYS:
+                self._known[key] = group
+        if self._within is not None and group.tensors and (why := self._within(self)):
             return self._skip(why)
+        if not group.listed:
+            found = self._listed(group, key)
+            if found is None:
+                return self._skip("too many shapes")
+            group = found
         if group.structure != () or group.sampled < MOST_SAMPLED or self.masks:
             with self._lock:
                 # For a call may change what it is given: before it.
@@ -208,14 +212,15 @@ class TracedFunction:
                 return why
         return group
 
-    def _group_like(self, one: CallGroup, key: Any) -> CallGroup | None:
+    def _listed(self, one: CallGroup, key: Any) -> CallGroup | None:
         """The group that there is already, or this one; None where there are too many."""
         said = repr((one.tensors, one.numbers, one.constants))
         with self._lock:
             if said not in self.groups and len(self.groups) >= MOST_GROUPS:
                 return None
             group = self.groups.setdefault(said, one)
-            if key is not None and len(self._known) < MOST_KEYS:
+            group.listed = True
+            if key in self._known:
                 self._known[key] = group
             return group
 
@@ -285,7 +290,7 @@ class TracedFunction:
         if module is None and isinstance(first, torch.nn.Module):
             module = arguments.pop(next(iter(arguments)))
         if module is not None:
-            state = state_of(module, self.original, set(arguments))
+            state = self._state.read(module, arguments)
             self.of_module |= state.keys()
             arguments |= state
         return arguments

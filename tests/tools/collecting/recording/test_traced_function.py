@@ -188,3 +188,14 @@ def test_recording_a_call_of_a_known_kind_computes_nothing():
         wrapper(x, weight)
     assert recorded.names == alone.names and alone.names
     assert [g.count for g in recorder.groups.values()] == [MOST_SAMPLED + 1]
+
+
+def test_calls_within_others_are_left_out_each_time_and_make_no_group():
+    reasons = iter(["within f", "within f", None, None])
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0), within=lambda one: next(reasons))
+    wrapper, x = recorder.wrapper(), torch.zeros(2)
+    for number in range(4):
+        wrapper(x)
+        assert len(recorder.groups) == (number > 1)
+    assert recorder.skipped == {"within f": 2}
+    assert [group.count for group in recorder.groups.values()] == [2]
