@@ -39,25 +39,28 @@ from kernel_harness.tools.settings import Settings, load_settings
 from kernel_harness.tools.tuning.race.finals import Lead, Paired, order_finalists
 from kernel_harness.tools.tuning.race.halving import RaceTime, race
 from kernel_harness.tools.tuning.results import Tuned
-from kernel_harness.tools.tuning.service import TuningRequest
+from kernel_harness.tools.tuning.service import COMPILED_FIRST, TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
 
 NAME = "spin_scale_sizes"
 SIZES = (4_096, 32_768, 524_288)
 SMALL, LARGE = 3, 7
 """The best FIRST for inputs of up to 100,000 elements, and for others; SECOND is best at 4."""
-SCRIPTED_EVALUATION_S = 0.7
-SCRIPTED_PAIR_S = 1.0
-SCRIPTED_CALL_S = 0.0055
-SCRIPTED_SAMPLE_S = 3.2
-"""As docs/measured.md has them: an evaluation that is not sealed, a call, a sealed sample, one
-after the other; what a second program adds to a run is guessed."""
+SCRIPTED_RUN_S = 0.69
+SCRIPTED_PAIR_S = 1.25
+SCRIPTED_SAMPLE_S = 1.92
+SCRIPTED_COMPILED_S = 0.074
+"""As on one H200: a run of the race, one of two programs, a sample, one after the other."""
+SCRIPTED_US = (0.86, 0.00465), (2.8, 0.0304)
+"""Of a small size and of a large one, the least and what a step adds: fitted to 105 variants."""
 SCRIPTED_CALL_NOISE = 0.012
-SCRIPTED_PAIR_NOISE = 0.01
+SLOW = 0.10, 0.27
+"""How much longer a slow run takes: the clock falls from 1,980 to 1,560 MHz in pauses."""
+SCRIPTED_PAIR_NOISE = 0.005
 """Of the median ratio of calls in turn, in one pair of processes."""
-PAIRED_CALLS = 20
-"""Of each of two finalists."""
 LEAST_SHOWN_S = 0.005
+PAUSE_S = 3.0
+"""Before the variants: an agent thinks for longer."""
 SOURCE = f"""{SPIN}
 FIRST = 0
 SECOND = 0
@@ -140,7 +143,8 @@ async def measured(
     if warm:
         began = time.perf_counter()
         await harness.evaluations.evaluate(base, 600.0)
-        console.print(f"a first evaluation: {time.perf_counter() - began:.1f} s")
+        console.print(f"a first evaluation: {time.perf_counter() - began:.1f} s, then a pause")
+        await asyncio.sleep(PAUSE_S)
     began = time.perf_counter()
     tuned = await harness.tuning.tune(TuningRequest(variants, base), told)
     taken = time.perf_counter() - began
@@ -197,8 +201,10 @@ def parts_of(harness: Harness, tuned: Tuned) -> list[str]:
 class ScriptedTimes:
     """Made-up times of the variants, and the seconds that taking them would cost."""
 
-    def __init__(self, values: dict[str, Any], run_noise: float, seed: int) -> None:
-        self._values, self._run_noise = values, run_noise
+    def __init__(
+        self, values: dict[str, Any], run_noise: float, slow_runs: float, seed: int
+    ) -> None:
+        self._values, self._run_noise, self._slow_runs = values, run_noise, slow_runs
         self._rng = random.Random(seed)
         self.seconds = 0.0
 
@@ -206,12 +212,15 @@ class ScriptedTimes:
         value = self._values[name]
         best = SMALL if int(regime) < 100_000 else LARGE
         steps = 600 + 150 * abs(value["FIRST"] - best) + 80 * abs(value["SECOND"] - 4)
-        return 1.0 + 0.002 * (steps + 50 * value["THIRD"])
+        fixed, per_step = SCRIPTED_US[int(regime) >= 100_000]
+        return fixed + per_step * (steps + 50 * value["THIRD"])
 
     async def alone(self, name: str, regimes: Sequence[str], calls: int) -> dict[str, RaceTime]:
         """One run: what slows it down slows all its calls."""
-        self.seconds += SCRIPTED_EVALUATION_S + SCRIPTED_CALL_S * calls * len(regimes)
+        self.seconds += SCRIPTED_RUN_S
         slow, spread = self._rng.gauss(0, self._run_noise), SCRIPTED_CALL_NOISE / calls**0.5
+        if self._rng.random() < self._slow_runs:
+            slow += self._rng.uniform(*SLOW)
         found = {}
         for regime in regimes:
             us = self._true_us(name, regime) * (1 + slow) * self._rng.gauss(1, spread)
@@ -220,7 +229,7 @@ class ScriptedTimes:
 
     async def beside(self, first: str, second: str, regimes: Sequence[str]) -> Paired:
         """Calls of two in turn."""
-        self.seconds += SCRIPTED_PAIR_S + SCRIPTED_CALL_S * 2 * PAIRED_CALLS * len(regimes)
+        self.seconds += SCRIPTED_PAIR_S
         leads = {}
         for regime in regimes:
             ratio = self._true_us(second, regime) / self._true_us(first, regime)
@@ -230,26 +239,27 @@ class ScriptedTimes:
         return Paired(leads)
 
 
-async def scripted(counts: Sequence[int], repeat: int, run_noise: float) -> None:
+async def scripted(counts: Sequence[int], repeat: int, run_noise: float, slow_runs: float) -> None:
     """The same races on made-up times, with costs added up."""
     variants = grid_variants(program(), grid(counts))
     by_name = {variant.name: variant.values for variant in variants}
     sizes = [str(size) for size in SIZES]
     found, runs, seconds = 0, 0, 0.0
     for seed in range(repeat):
-        times = ScriptedTimes(by_name, run_noise, seed)
+        times = ScriptedTimes(by_name, run_noise, slow_runs, seed)
         course = await race(list(by_name), sizes, times.alone, values=by_name)
         await order_finalists(course, times.beside)
         winners = [course.ranking(size)[0] for size in sizes]
         found += sum(won == optimum(size) for won, size in zip(winners, SIZES, strict=True))
         runs += course.measured
-        seconds += times.seconds + SCRIPTED_SAMPLE_S * len(set(winners))
+        compiled = SCRIPTED_COMPILED_S * len(variants) if len(variants) >= COMPILED_FIRST else 0.0
+        seconds += compiled + times.seconds + SCRIPTED_SAMPLE_S * len(set(winners))
     whole = SCRIPTED_SAMPLE_S * len(variants)
     console.print(
         f"scripted, no measurement: {len(variants)} variants, runs of one program differ by "
-        f"{run_noise:.1%}: {found} of {repeat * len(SIZES)} planted optima found; a race takes "
-        f"{runs / repeat:.1f} runs and {seconds / repeat:.1f} s; all in turn {whole:.1f} s; "
-        f"{seconds / repeat / whole:.2f}"
+        f"{run_noise:.1%}, and {slow_runs:.0%} are slow: {found} of {repeat * len(SIZES)} planted "
+        f"optima found; a race takes {runs / repeat:.1f} runs and {seconds / repeat:.1f} s; all in "
+        f"turn {whole:.1f} s; {seconds / repeat / whole:.2f}"
     )
 
 
@@ -262,13 +272,17 @@ def main() -> None:
     parser.add_argument("--scripted", action="store_true", help="without a GPU's times")
     parser.add_argument("--repeat", type=int, default=1, help="scripted races")
     parser.add_argument("--run-noise", type=float, default=0.02, help="between scripted runs")
+    parser.add_argument(
+        "--slow-runs", type=float, default=0.05, help="share that takes a tenth to a quarter longer"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kernel-harness-variants-") as home:
         folder = write_operator(Path(home, "operators"))
         settings = load_settings({"data_dir": str(Path(home, "data")), "dataset": str(folder)})
         on_gpu = Harness.open(settings).evaluations.executor is Executor.CUDA
         if arguments.scripted or not on_gpu:
-            asyncio.run(scripted(arguments.grid, arguments.repeat, arguments.run_noise))
+            noise = arguments.run_noise, arguments.slow_runs
+            asyncio.run(scripted(arguments.grid, arguments.repeat, *noise))
         else:
             work = measured(settings, arguments.grid, arguments.exhaustive, warm=arguments.warm)
             asyncio.run(work)

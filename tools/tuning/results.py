@@ -38,7 +38,7 @@ class VariantResult:
 
     Attributes:
         words: why it was left out or failed, or where it is the fastest.
-        times: by regime, the mean over the race's runs; of finalists, of their calls in turn.
+        times: by regime, that of its fastest run; of finalists, of their calls in turn.
         evaluations: ids of its records, the last first.
         judged: the record of a winner.
     """

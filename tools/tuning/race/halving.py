@@ -2,12 +2,13 @@
 
 Pure but for the functions that measure. Every contestant is measured with few calls; of each regime
 those near the fastest go on to more calls, at most one in four, until five or fewer are left.
-Runs of one program differ by several per cent, whatever the number of calls in each. So a
-contestant's time is the mean over its runs, who is near is taken widely, and those left at last are
-told apart by calls that take turns (`finals`).
+Runs of one program differ by several per cent, whatever the number of calls in each, and some take
+a fifth longer. So a contestant's time is that of its fastest run, who is near is taken widely, and
+those left at last are told apart by calls that take turns (`finals`).
 
-Of many contestants that differ in the values of constants some are not measured at all: those whose
-time, foretold from the times of others that share their values, is far from the fastest.
+Of contestants that differ in the values of constants the times of those that share their values
+foretell a time. Who is foretold to be near the fastest, and was not, is measured again; of many
+contestants those that are foretold to be far from it are not measured at all.
 """
 
 from __future__ import annotations
@@ -30,9 +31,15 @@ FIRST_KEPT = 6
 NEAR, NEAR_US = 1.06, 0.6
 """Who took at most so many times the fastest's time, and so much more, may be the fastest.
 
-Times in a candidate's own process follow the device's clock rate, which falls in pauses: ten runs
-of a program of 3.2 µs took up to 4.0, at a size of 37.4 µs up to 39.7 (H200).
+Times in a candidate's own process follow the device's clock rate, which falls in pauses from 1,980
+to 1,560 MHz: ten runs of a program of 3.2 µs took up to 4.0, and at a size of some 30 µs one run in
+eight took a seventh to a fifth longer than the others (H200). Two slow ones in turn are rare.
 """
+ALONE_NEAR = 1.27
+"""The same, of those with one run whose times nothing foretells."""
+DOUBTED, DOUBTED_RUNGS = 4, 2
+"""So many of each regime are run again whose times are not near, as others' foretell them to be;
+after so many rungs."""
 FORETOLD_FROM = 24
 """So many contestants are not all measured: fewer take less than twenty seconds."""
 LEAST_MEASURED = 5
@@ -68,7 +75,7 @@ class Course:
     """The course of a race.
 
     Attributes:
-        times: by contestant and regime, the mean over the rungs.
+        times: by contestant and regime, that of its fastest run: what disturbs one slows it.
         rungs: by contestant and regime, on how many rungs it was measured.
         finalists: by regime, those whose times do not tell who is the fastest, the likeliest first.
         out: those that failed.
@@ -100,17 +107,9 @@ class Course:
     def add(self, name: str, regime: str, time: RaceTime) -> None:
         """Notes one more run of a contestant."""
         rungs, times = self.rungs.setdefault(name, {}), self.times.setdefault(name, {})
-        before = rungs.get(regime, 0)
-        if before:
-            time = _mean(times[regime], before, time)
-        rungs[regime], times[regime] = before + 1, time
-
-
-def _mean(known: RaceTime, runs: int, new: RaceTime) -> RaceTime:
-    def mean(old: float, one: float) -> float:
-        return (runs * old + one) / (runs + 1)
-
-    return RaceTime(mean(known.us, new.us), mean(known.low, new.low), mean(known.high, new.high))
+        rungs[regime] = rungs.get(regime, 0) + 1
+        if regime not in times or time.us < times[regime].us:
+            times[regime] = time
 
 
 async def race(
@@ -126,20 +125,21 @@ async def race(
         values: of each contestant's constants; without them every contestant is measured.
     """
     course = Course()
-    left = {regime: list(names) for regime in regimes}
-    rung = 0
     levels = levels_of({name: values.get(name, {}) for name in names}) if values else {}
     if levels and len(names) >= max(FORETOLD_FROM, 2 * effects_number(levels) + FREE):
         await _first_rung(course, regimes, measure, calls[0], levels)
-        left = {regime: _going_on(course, regime, left[regime], rung) for regime in regimes}
-        rung = 1
-    while any(left.values()):
+    else:
+        await _all_measured(course, dict.fromkeys(names, regimes), measure, calls[0])
+    left, rung = {regime: list(names) for regime in regimes}, 0
+    while True:
+        foretold = {regime: _foretold(course, regime, levels) for regime in regimes}
+        left = {r: _going_on(course, r, left[r], rung, foretold[r]) for r in regimes}
+        if not any(left.values()):
+            return course
+        rung += 1
         entered = {name: [r for r in regimes if name in left[r]] for name in names}
         due = {n: some for n, some in entered.items() if some and n not in course.out}
         await _all_measured(course, due, measure, calls[min(rung, len(calls) - 1)])
-        left = {regime: _going_on(course, regime, left[regime], rung) for regime in regimes}
-        rung += 1
-    return course
 
 
 async def _first_rung(
@@ -226,8 +226,27 @@ async def _measured(
             course.add(name, regime, found[regime])
 
 
-def _going_on(course: Course, regime: str, entered: Sequence[str], rung: int) -> list[str]:
-    """Who is measured on the next rung of a regime; nobody when its finalists are found."""
+def _foretold(
+    course: Course, regime: str, levels: Mapping[str, Sequence[Level]]
+) -> Mapping[str, float]:
+    """The times in a regime that shared values foretell, of who was measured, too."""
+    times = {name: course.times[name][regime].us for name in course.ranking(regime)}
+    found = forecast(levels, times) if levels and times else None
+    return found.us if found is not None else {}
+
+
+def _going_on(
+    course: Course,
+    regime: str,
+    entered: Sequence[str],
+    rung: int,
+    foretold: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Who is measured on the next rung of a regime; nobody when its finalists are found.
+
+    Args:
+        foretold: times that others foretell; who is slow by its own alone goes on.
+    """
     ranked = [
         name
         for name in course.ranking(regime)
@@ -237,9 +256,24 @@ def _going_on(course: Course, regime: str, entered: Sequence[str], rung: int) ->
         return []
     best = course.times[ranked[0]][regime]
     reach = max(best.high, NEAR * best.us + NEAR_US)
+    if not rung and not foretold:
+        reach = max(reach, ALONE_NEAR * best.us)
     near = [name for name in ranked if course.times[name][regime].low <= reach]
     most = max(math.ceil(len(ranked) / KEPT), FINALISTS if rung else FIRST_KEPT)
-    if min(len(near), most) <= FINALISTS:
-        course.finalists[regime] = near[:FINALISTS]
+    doubted = _doubted(ranked, near[:most], foretold or {}) if rung < DOUBTED_RUNGS else []
+    if min(len(near), most) + len(doubted) <= FINALISTS:
+        course.finalists[regime] = [*near[:FINALISTS], *doubted]
         return []
-    return near[:most]
+    return [*near[:most], *doubted]
+
+
+def _doubted(
+    ranked: Sequence[str], kept: Sequence[str], foretold: Mapping[str, float]
+) -> list[str]:
+    """Those that would be left out, and are foretold to be as near the fastest as who is kept."""
+    known = {name: foretold[name] for name in ranked if name in foretold}
+    if not known:
+        return []
+    reach = NEAR * min(known.values())
+    left = [name for name in known if name not in kept and known[name] <= reach]
+    return sorted(left, key=lambda name: known[name])[:DOUBTED]

@@ -8,6 +8,7 @@ may be off by.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ FREE = 8
 SIGMAS = 3.0
 ROUNDS = 30
 """Passes over the constants, each of which halves what is left of the error or more."""
+MAD, USUAL_ERRORS = 1.4826, 1.5
+"""An error beyond so many standard deviations, told by the median error, counts less."""
+LEAST_ERROR = 0.002
 Values = Mapping[str, Any]
 Level = tuple[str, str]
 
@@ -26,8 +30,8 @@ class ForetoldTimes:
     """What times are foretold.
 
     Attributes:
-        us: by variant that was not timed, its time.
-        slack: by which factor a time may be off.
+        us: by variant, the time that the values which it shares with others foretell.
+        slack: by which factor a time may be shorter.
     """
 
     us: Mapping[str, float]
@@ -61,7 +65,7 @@ def effects_number(levels: Mapping[str, Sequence[Level]]) -> int:
 def forecast(
     levels: Mapping[str, Sequence[Level]], times: Mapping[str, float]
 ) -> ForetoldTimes | None:
-    """The times of the variants that have none; None while too few have one.
+    """The times that shared values foretell; None while too few variants have one.
 
     Args:
         times: in µs, of some of the variants.
@@ -71,8 +75,8 @@ def forecast(
     if free < FREE:
         return None
     forms = [
-        _fitted({name: math.log(us) for name, us in timed.items()}, levels, math.exp),
-        _fitted(timed, levels, lambda us: us),
+        _fitted({name: math.log(us) for name, us in timed.items()}, levels, math.exp, LEAST_ERROR),
+        _fitted(timed, levels, lambda us: us, LEAST_ERROR * min(timed.values())),
     ]
     found = [
         _with_slack(form, timed, free) for form in forms if all(us > 0 for us in form.values())
@@ -84,12 +88,14 @@ def _fitted(
     known: Mapping[str, float],
     levels: Mapping[str, Sequence[Level]],
     us_of: Callable[[float], float],
+    least_error: float,
 ) -> dict[str, float]:
     """The time, in µs, of each variant whose values all have an effect that is known.
 
     Args:
         known: what effects add up to, of those that were timed.
         us_of: the time that such a sum stands for.
+        least_error: of a time, that is usual.
     """
     mean = sum(known.values()) / len(known)
     with_level: dict[Level, list[str]] = {}
@@ -101,9 +107,16 @@ def _fitted(
     def summed(name: str) -> float:
         return mean + sum(effects[level] for level in levels[name])
 
-    for _ in range(ROUNDS):
+    weights = dict.fromkeys(known, 1.0)
+    for number in range(2 * ROUNDS):
+        if number >= ROUNDS:
+            errors = {name: abs(known[name] - summed(name)) for name in known}
+            usual = max(USUAL_ERRORS * MAD * statistics.median(errors.values()), least_error)
+            # One that is far from what the others say counts less (Huber).
+            weights = {name: usual / max(error, usual) for name, error in errors.items()}
         for level, names in with_level.items():
-            effects[level] += sum(known[name] - summed(name) for name in names) / len(names)
+            whole = sum(weights[name] for name in names)
+            effects[level] += sum(weights[n] * (known[n] - summed(n)) for n in names) / whole
     foretellable = (name for name in levels if all(level in effects for level in levels[name]))
     return {name: us_of(summed(name)) for name in foretellable}
 
@@ -111,9 +124,10 @@ def _fitted(
 def _with_slack(
     fitted: Mapping[str, float], timed: Mapping[str, float], free: int
 ) -> ForetoldTimes:
-    """The forecast of those that were not timed, and what those that were say that it is worth."""
-    errors = [math.log(us / fitted[name]) for name, us in timed.items()]
-    spread = math.sqrt(sum(error**2 for error in errors) / free)
-    off = max(SIGMAS * spread, *map(abs, errors))
-    foretold = {name: us for name, us in fitted.items() if name not in timed}
-    return ForetoldTimes(foretold, math.exp(off))
+    """The forecasts, and what the times that were taken say that they are worth.
+
+    Only times that were shorter than foretold count: what disturbs a run makes it longer.
+    """
+    shorter = [max(math.log(fitted[name] / us), 0.0) for name, us in timed.items()]
+    spread = math.sqrt(2 * sum(error**2 for error in shorter) / free)
+    return ForetoldTimes(fitted, math.exp(max(SIGMAS * spread, *shorter)))

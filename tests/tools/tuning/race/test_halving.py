@@ -66,11 +66,40 @@ def test_who_cannot_be_told_from_the_fastest_is_measured_again():
     assert len(course.finalists["r"]) == FINALISTS and set(course.finalists["r"]) < again
 
 
-def test_of_several_runs_the_mean_counts():
+def test_of_several_runs_the_fastest_counts():
     course = Course()
-    for us in (1.0, 2.0, 6.0):
+    for us in (2.0, 1.0, 6.0):
         course.add("a", "r", RaceTime(us, us - 1, us + 1))
-    assert course.times["a"]["r"] == RaceTime(3.0, 2.0, 4.0) and course.rungs["a"]["r"] == 3
+    assert course.times["a"]["r"] == RaceTime(1.0, 0.0, 2.0) and course.rungs["a"]["r"] == 3
+
+
+@pytest.mark.parametrize("counts", [(3, 3, 2), (10, 10, 2)])
+@pytest.mark.parametrize("slower", [1.25, 1.1])
+def test_the_fastest_is_a_finalist_although_its_first_run_was_slow(
+    counts: tuple[int, ...], slower: float
+):
+    """On an H200 one of 200 was told 24.7 µs where it takes 19.7, and was left out."""
+    values = grid(*counts)
+    truth = {n: 20.0 + 4.0 * p["C0"] + 2.3 * p["C1"] + 1.5 * p["C2"] for n, p in values.items()}
+    runs: dict[str, int] = {}
+
+    async def measure(name, regimes, calls):
+        runs[name] = runs.get(name, 0) + 1
+        us = truth[name] * (slower if name == "(0, 0, 0)" and runs[name] == 1 else 1.0)
+        return {"r": RaceTime(us, us, us)}
+
+    course = asyncio.run(race(list(truth), ["r"], measure, values=values))
+    assert "(0, 0, 0)" in course.finalists["r"]
+
+
+def test_of_programs_that_share_no_values_one_slow_run_leaves_none_out():
+    first = {"a": 24.7, "b": 21.0, "c": 30.0}
+
+    async def measure(name, regimes, calls):
+        return {"r": RaceTime(first[name], first[name], first[name])}
+
+    course = asyncio.run(race(list(first), ["r"], measure))
+    assert course.finalists == {"r": ["b", "a"]}
 
 
 def test_few_that_are_near_are_finalists_at_once_and_one_alone_has_won():
@@ -139,7 +168,7 @@ def test_where_constants_act_on_one_another_few_are_left_out_and_the_fastest_is_
     course, calls_of = raced(truth, values=values)
     best = min(truth, key=lambda name: truth[name]["r"])
     assert truth[course.ranking("r")[0]] == truth[best]
-    assert len(calls_of) > 0.8 * len(truth)
+    assert len(calls_of) > 0.7 * len(truth)
 
 
 def test_few_contestants_and_those_without_shared_values_are_all_measured():
