@@ -17,6 +17,7 @@ import pytest
 
 from kernel_harness.tools.cluster.connection import RayConnection
 from kernel_harness.tools.cluster.pool import ClusterPool
+from kernel_harness.tools.confinement.process_tree import descendants
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -79,6 +80,12 @@ class Nodes:
         if node.poll() is None:
             os.killpg(node.pid, signal.SIGKILL)
         node.wait()
+
+    def workers(self) -> list[int]:
+        """The processes in which Ray runs the judges' actors."""
+        found = descendants(*(node.pid for node in self._started))
+        said = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
+        return [pid for pid, words in said.items() if b"JudgeActor" in words]
 
     def end(self) -> None:
         """Kills all nodes."""
@@ -173,6 +180,32 @@ def test_two_nodes_judge_and_one_that_is_killed_costs_one_try(nodes, tmp_path):
     both, rest, left, lost = asyncio.run(story())
     assert [one.status for one in both] == [Status.PASSED] * 2
     assert rest.status is Status.PASSED and (left, lost) == (1, 1)
+
+
+def test_a_worker_of_rays_that_is_killed_costs_one_try_and_is_named(nodes, tmp_path):
+    nodes.start()
+
+    async def story():
+        server = Server(nodes, tmp_path)
+        await server.reach(1)
+        server.pool.kill()
+        nodes.start()
+        await server.reach(2)
+        hanging = [asyncio.create_task(server.evaluate("deaf", mark)) for mark in "ab"]
+        await server.heard("built", 2)  # so each worker has one of them
+        os.kill(nodes.workers()[0], signal.SIGKILL)
+        await server.heard("was lost; judged again elsewhere", 1)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        rest = await server.evaluate("fine", "after")
+        notes = server.harness.check_environment().notes
+        await server.harness.aclose()
+        return rest, notes
+
+    rest, notes = asyncio.run(story())
+    assert rest.status is Status.PASSED
+    assert any("was lost: The actor died" in note for note in notes), notes
 
 
 def test_a_head_that_is_killed_ends_no_server_loses_no_record_and_is_reached_again(nodes, tmp_path):
