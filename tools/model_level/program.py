@@ -66,8 +66,8 @@ def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> N
     if status:
         raise RequestError(
             f"The program ended with status {status}",
-            remedy="Its own words are above; kernel-harness must be installed for that Python, "
-            f"as it is for {sys.executable}.",
+            remedy="Its own words are above. Where they say that kernel_harness is missing, "
+            f"install it for that Python, as it is for {sys.executable}.",
         )
 
 
