@@ -18,8 +18,8 @@ BUDGET_CHARACTERS = 24_000
 """Of JSON, in bytes: under 8,000 tokens at three a token, pessimistic for names and numbers; a
 letter of another script is about three bytes and about one token."""
 
-CONCISE_CHARACTERS = 2_000
-"""Of JSON: 500 tokens, at four characters each."""
+CONCISE_CHARACTERS, PAGE_CHARACTERS = 2_000, 3_600
+"""Of JSON: 500 and 900 tokens, at four characters each."""
 LONGEST_TEXT = 8_000
 NOTEWORTHY = 0.5
 """Share of a budget of time from which the budgets are told."""
@@ -60,6 +60,14 @@ def fitted(build: Callable[[int], A], most: int, *, concise: bool = False) -> A:
             break
         answer = _shortened(build(rows), longest)
     return answer
+
+
+def short_page(build: Callable[[int], Answer], most: int, least: int) -> int:
+    """The rows of a page that nobody asked more rows of: those of many fields are fewer."""
+    rows = most
+    while rows > least and len(build(rows).model_dump_json()) > PAGE_CHARACTERS:
+        rows -= 1
+    return rows
 
 
 def _shortened(answer: A, longest: int) -> A:

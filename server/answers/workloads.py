@@ -30,6 +30,7 @@ from .text import (
     fitted,
     lines,
     number,
+    short_page,
     table,
 )
 
@@ -51,7 +52,7 @@ from .result import Answer, short
 GIB = 1 << 30
 MEMBERS_SHOWN = {"concise": 3, "detailed": 30}
 DESCRIPTION_CHARACTERS = {"concise": 320, "detailed": 600}
-ROWS_SHOWN = 10
+ROWS_SHOWN, LEAST_ROWS = 10, 4
 PROBLEMS_SHOWN = 5
 MOST_PROBLEMS = 40
 
@@ -199,7 +200,9 @@ def workloads_answer(listing: WorkloadListing, cursor: int, detail: Detail) -> W
             definition_uri=definition_uri(listing.definition),
         )
 
-    return fitted(build, len(listing.workloads))
+    rows = len(listing.workloads)
+    usual = concise and rows <= ROWS_SHOWN  # else more were asked for by number
+    return fitted(build, short_page(build, rows, LEAST_ROWS) if usual else rows)
 
 
 def _tensors(specs: Mapping[str, TensorSpec], detail: Detail) -> list[TensorPart]:
