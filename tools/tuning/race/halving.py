@@ -125,7 +125,9 @@ async def race(
         values: of each contestant's constants; without them every contestant is measured.
     """
     course = Course()
-    levels = levels_of({name: values.get(name, {}) for name in names}) if values else {}
+    levels = levels_of({name: (values or {}).get(name, {}) for name in names})
+    if not any(levels.values()):
+        levels = {}
     if levels and len(names) >= max(FORETOLD_FROM, 2 * effects_number(levels) + FREE):
         await _first_rung(course, regimes, measure, calls[0], levels)
     else:

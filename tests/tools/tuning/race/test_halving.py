@@ -133,6 +133,13 @@ def test_who_is_clearly_behind_is_no_finalist():
     assert alone.measured == 2 and alone.finalists == {"r": ["a"]}
 
 
+def test_of_programs_that_share_no_values_nobody_is_foretold_to_be_fast():
+    truth = {f"v{n}": {"r": 10.0 + 4.0 * n} for n in range(30)}
+    course, calls_of = raced(truth, values={name: {} for name in truth})
+    assert course.finalists == {"r": ["v0"]} and not course.foretold
+    assert set(calls_of.values()) == {CALLS[0]} and len(calls_of) == len(truth)
+
+
 def grid(*counts: int) -> dict[str, dict[str, int]]:
     """Values of a grid of constants, by a name of each."""
     found = itertools.product(*map(range, counts))
