@@ -3,7 +3,12 @@
 import triton
 import triton.language as tl
 
-EXPECT = {"status": "INCORRECT_NUMERICAL", "kind": "unwritten_output", "language": "triton"}
+EXPECT = {
+    "long": True,
+    "status": "INCORRECT_NUMERICAL",
+    "kind": "unwritten_output",
+    "language": "triton",
+}
 
 
 @triton.jit

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-EXPECT = {"status": "INCORRECT_NUMERICAL", "language": "triton"}
+EXPECT = {"long": True, "status": "INCORRECT_NUMERICAL", "language": "triton"}
 
 
 @triton.jit

@@ -4,7 +4,7 @@
 import triton
 import triton.language as tl
 
-EXPECT = {"status": "INCORRECT_NUMERICAL", "language": "triton", "sizes": [17, 64]}
+EXPECT = {"long": True, "status": "INCORRECT_NUMERICAL", "language": "triton", "sizes": [17, 64]}
 
 
 @triton.jit

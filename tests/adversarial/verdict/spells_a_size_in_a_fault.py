@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 EXPECT = {
+    "long": True,
     "status": "INTEGRITY_VIOLATION",
     "kind": "protocol",
     "checks": {"held_out": 2},

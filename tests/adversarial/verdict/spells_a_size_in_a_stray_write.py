@@ -3,6 +3,7 @@
 import ctypes
 
 EXPECT = {
+    "long": True,
     "status": "RUNTIME_ERROR",
     "claim": "writes_stay_inside",
     "checks": {"held_out": 2},
