@@ -80,9 +80,13 @@ def harness(settings: Settings) -> ScriptedHarness:
 Connect = Callable[[], Any]
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=[pytest.param("legacy", marks=pytest.mark.long), "auto"])
 def connect(request: pytest.FixtureRequest, harness: ScriptedHarness) -> Connect:
-    """Opens an in-memory client, in each era of the protocol."""
+    """Opens an in-memory client, in each era of the protocol.
+
+    What a tool does and answers is the same in both: `make test` has the earlier one over stdio, by
+    HTTP, and where tests ask for it.
+    """
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Client]:

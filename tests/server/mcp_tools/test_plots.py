@@ -107,6 +107,7 @@ async def test_a_roofline_is_drawn_of_the_archived_candidates(
     assert drawn.startswith(b"\x89PNG") and both != drawn
 
 
+@pytest.mark.parametrize("connect", ["legacy", "auto"], indirect=True)
 async def test_the_course_of_a_search_is_drawn_over_and_up_as_asked(
     connect: Any, harness: ScriptedHarness
 ) -> None:
