@@ -54,6 +54,7 @@ class Cost:
     def __post_init__(self) -> None:
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
         counts = [self.bytes_read, self.bytes_written, self.l2_bytes, self.serial_steps]
+        counts += [self.dependent_kernels, 0.0 if self.step_us is None else self.step_us]
         if not all(math.isfinite(n) and n >= 0 for n in (*counts, *self.flops.values())):
             raise ValueError("counts of a cost must be finite and not negative")
         if self.dependent_kernels < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,41 @@ def test_a_cost_file_takes_neither_the_server_nor_its_time_along(
         first_cost(kernels)
 
 
+FORKS = "if os.fork() == 0:\n        "
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FORKS + "os.setsid(); time.sleep(8); os._exit(0)",  # holds what it was given open
+        FORKS + "time.sleep(8); os._exit(0)",
+        "os.fork()",
+        "[os.write(fd, b'no count\\n[]\\n') for fd in (3, 4) if os.path.exists(f'/dev/fd/{fd}')]",
+    ],
+)
+def test_what_a_cost_file_leaves_behind_or_says_besides_changes_no_count(
+    write_operator: Write, body: str
+) -> None:
+    """A process that it left held its caller for as long as that lived."""
+    text = f"import os, time\ndef cost(axes, **_):\n    {body}\n    return {{'bytes_read': 7}}\n"
+    operator = loaded(write_operator(cost__py=text))
+    began = time.monotonic()
+    assert {operator.expected_cost(w.uuid).bytes_read for w in operator.workloads} == {7}
+    assert time.monotonic() - began < 4
+
+
+def test_what_is_counted_before_one_says_too_much_is_kept(
+    write_operator: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost_process, "MOST_BYTES", 10_000)
+    text = "import itertools\nmore = itertools.count()\n"
+    text += "def cost(axes, **_): return {'assumptions': ['x' * 20_000 * next(more)]}\n"
+    first, second, *_ = (operator := loaded(write_operator(cost__py=text))).workloads
+    assert operator.expected_cost(first.uuid).assumptions == ("",)
+    with pytest.raises(DatasetError, match="it ended its process"):
+        operator.expected_cost(second.uuid)
+
+
 def test_one_process_counts_all_workloads_and_what_it_prints_is_no_count(
     write_operator: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +197,11 @@ def test_the_expected_cost_of_a_workload_follows_an_edited_cost_file(write_opera
         "def cost(axes, **_): return {'bites': 1}",
         "def cost(axes, **_): return {'bytes_read': float('nan')}",
         "def cost(axes, **_): return {'bytes_read': -1}",
+        "def cost(axes, **_): return {'bytes_read': 10**400}",
+        "def cost(axes, **_): return {'bytes_read': '3'}",
+        "def cost(axes, **_): return {'dependent_kernels': float('nan')}",
+        "def cost(axes, **_): return {'step_us': float('inf')}",
+        "def cost(axes, **_): return {'step_us': 'a microsecond'}",
         "other = 1",
         "raise ImportError('boom')",
         "def cost(axes, **_): exit(3)",

@@ -1,17 +1,21 @@
 """Has a cost.py counted in a process of its own: it is an operator's code, and may never return.
 
-Half of the machine's memory is the most that it gets.
+Half of the machine's memory is the most that it gets. It writes into a file and not into a pipe,
+which a process that it leaves behind would hold open.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +27,10 @@ LIMIT_S = 20
 """For all sizes that are asked of at once."""
 GRACE_S = 5
 """More, until the process is killed that did not end itself."""
+MOST_BYTES = 64 << 20
+"""That it may write, and that are read of it."""
+MOST_DIGITS = 300
+"""Of a number that is taken for one: with some more it is no float any longer."""
 _PROGRAM = "kernel_harness.tools.workloads.costs.counting"
 
 
@@ -36,15 +44,18 @@ class Sizes(NamedTuple):
 def counted_costs(file: Path, asked: Sequence[Sizes]) -> list[Cost | DatasetError]:
     """The work of each size in turn, or why it was not counted."""
     sizes = json.dumps([{"axes": dict(one.axes), "structure": one.structure} for one in asked])
-    said, ended = _said(file, sizes)
-    if said and "unloaded" in said[0]:
-        why = f"It cannot be imported: {said[0]['unloaded']}"
-        return [DatasetError(why, where=str(file))] * len(asked)
-    found = [_cost(one) for one in said]
-    found += [ended] * (len(asked) - len(found))
+    text, ended = _said(file, sizes)
+    found: dict[int, Cost | str] = {}
+    for said in _lines(text):
+        if "unloaded" in said:
+            why = f"It cannot be imported: {said['unloaded']}"
+            return [DatasetError(why, where=str(file))] * len(asked)
+        # One that forks and goes on twice says all of it twice.
+        found.setdefault(said["number"], _cost(said))
+    every = [found.get(number, ended) for number in range(len(asked))]
     return [
         one if isinstance(one, Cost) else _fault(file, sizes.axes, one)
-        for sizes, one in zip(asked, found, strict=True)
+        for sizes, one in zip(asked, every, strict=True)
     ]
 
 
@@ -57,25 +68,45 @@ def _fault(file: Path, axes: Mapping[str, int], why: str) -> DatasetError:
     )
 
 
-def _said(file: Path, sizes: str) -> tuple[list[dict[str, Any]], str]:
-    """The lines that the process wrote, and how it ended before it wrote the next."""
-    command = [sys.executable, "-P", "-m", _PROGRAM, str(file), str(LIMIT_S)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=candidate_environment(),
-        start_new_session=True,
-    ) as process:
+def _said(file: Path, sizes: str) -> tuple[bytes, str]:
+    """What the process wrote, and how it ended before it wrote the next line."""
+    limits = (str(LIMIT_S), str(MOST_BYTES))
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
+        asked.write(sizes.encode())
+        asked.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _PROGRAM, str(file), *limits],
+            stdin=asked,
+            stdout=said,
+            stderr=subprocess.DEVNULL,
+            env=candidate_environment(),
+            start_new_session=True,
+        )
+        late = False
         try:
-            out, _ = process.communicate(sizes.encode(), timeout=LIMIT_S + GRACE_S)
+            late = process.wait(LIMIT_S + GRACE_S) == -signal.SIGALRM
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, _ = process.communicate()
-    late = process.returncode in (-signal.SIGALRM, -signal.SIGKILL)
-    ended = f"it had not returned after {LIMIT_S} s" if late else "it ended its process"
-    return [json.loads(line) for line in out.splitlines()], ended
+            late = True
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # with what it left behind
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        text = said.read(MOST_BYTES)
+    return text, f"it had not returned after {LIMIT_S} s" if late else "it ended its process"
+
+
+def _lines(text: bytes) -> Iterator[dict[str, Any]]:
+    """What a process said; not what it did not write to the end, or wrote there besides."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            said = json.loads(line, parse_int=_whole)
+            if "unloaded" in said or isinstance(said["number"], int):
+                yield said
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= MOST_DIGITS else math.inf
 
 
 def _cost(said: Mapping[str, Any]) -> Cost | str:
@@ -83,5 +114,5 @@ def _cost(said: Mapping[str, Any]) -> Cost | str:
         return str(said["fault"])
     try:
         return Cost(**said["cost"])
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return f"{type(error).__name__}: {error}"

@@ -1,8 +1,8 @@
 """Calls the cost() of a file for several workloads, in a process of its own.
 
-    python -m kernel_harness.tools.workloads.costs.counting FILE SECONDS
+    python -m kernel_harness.tools.workloads.costs.counting FILE SECONDS BYTES
 
-Sizes come on standard input. For each a line of JSON goes out as soon as it is counted; what the
+Sizes come on standard input. For each a numbered line of JSON goes out as soon as it is counted; what the
 file itself prints goes nowhere. It imports nothing of the harness, so that it starts at once.
 """
 
@@ -36,20 +36,34 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else list(value)
 
 
-def _counted(module: Any, asked: dict[str, Any]) -> str:
+def _counted(module: Any, number: int, asked: dict[str, Any]) -> str:
     try:
         fields = module.cost(asked["axes"], structure=asked["structure"], inputs=None)
-        return json.dumps({"cost": fields}, default=_plain)
+        return json.dumps({"number": number, "cost": fields}, default=_plain)
     except BaseException as error:  # it may exit, too
-        return json.dumps({"fault": f"{type(error).__name__}: {error}"})
+        return json.dumps({"number": number, "fault": f"{type(error).__name__}: {error}"})
+
+
+def _limit(seconds: int, most_bytes: int) -> None:
+    """Bounds this process, also where nobody is left to end it, and what it leaves behind."""
+    signal.alarm(seconds)
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    of_processors = seconds * (os.cpu_count() or 1)
+    limits = {
+        resource.RLIMIT_AS: size,
+        resource.RLIMIT_CPU: of_processors,
+        resource.RLIMIT_FSIZE: most_bytes,
+    }
+    for name, value in limits.items():
+        hard = resource.getrlimit(name)[1]
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (bound, bound))
 
 
 def main() -> None:
     """Counts what is asked for."""
-    path, seconds = Path(sys.argv[1]), int(sys.argv[2])
-    signal.alarm(seconds)  # also where nobody is left to end it
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    path = Path(sys.argv[1])
+    _limit(int(sys.argv[2]), int(sys.argv[3]))
     asked = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -58,8 +72,8 @@ def main() -> None:
     except BaseException as error:
         print(json.dumps({"unloaded": f"{type(error).__name__}: {error}"}), file=out, flush=True)
         return
-    for one in asked:
-        print(_counted(module, one), file=out, flush=True)
+    for number, one in enumerate(asked):
+        print(_counted(module, number, one), file=out, flush=True)
 
 
 if __name__ == "__main__":
