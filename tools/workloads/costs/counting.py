@@ -2,8 +2,9 @@
 
     python -m kernel_harness.tools.workloads.costs.counting FILE SECONDS BYTES
 
-Sizes come on standard input. For each a numbered line of JSON goes out as soon as it is counted; what the
-file itself prints goes nowhere. It imports nothing of the harness, so that it starts at once.
+Sizes come on standard input. For each a numbered line of JSON goes out as soon as it is counted;
+what the file itself prints goes nowhere. It imports nothing of the harness, so that it starts at
+once.
 """
 
 from __future__ import annotations
