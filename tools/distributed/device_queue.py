@@ -126,9 +126,9 @@ class DeviceQueue:
         """How full some devices are."""
         mine = [w for w in self._waiting if set(w.devices) & set(devices)]
         held = [self._held[device] for device in devices if device in self._held]
-        own = sum(w.arrived in self._tickets for w in mine)
+        own = {ticket.number for ticket in self._tickets.values()}
         gpus = [device for device in devices if device.startswith("cuda:")]
-        elsewhere = max(max(map(waiting_for, gpus), default=0) - own, 0)
+        elsewhere = len(waiting_for(gpus) - own) if gpus else 0
         now = time.monotonic()
         busy = [now - h.since for h in held if not h.draining]
         expected = self._expected_s(devices, len(mine) + elsewhere, busy)
@@ -228,7 +228,9 @@ class DeviceQueue:
         self, devices: Sequence[str], earlier: int, busy_s: Sequence[float]
     ) -> float | None:
         usual = self._usual_s(devices)
-        return None if usual is None else expected_wait_s(earlier, len(devices), usual, busy_s)
+        if usual is None or not devices:
+            return None
+        return expected_wait_s(earlier, len(devices), usual, busy_s)
 
     def _usual_s(self, devices: Sequence[str]) -> float | None:
         """How long an evaluation holds a device; as another server found where this one has not."""

@@ -1,7 +1,8 @@
 """Who waits for a GPU in any server of this machine: a file for each, numbered as they came.
 
 A file is locked by the process that waits, so that one whose process died is known, and removed.
-Who waits looks often, and each look renews its ticket: one that was stopped holds nobody up.
+Who waits looks often, and each look renews its ticket: one that was stopped holds nobody up. When
+that was is told by the clock that nobody sets, as the time at which the file was changed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Ticket:
     def renew(self) -> None:
         """Says that who holds it still looks."""
         if self._file is not None:
-            os.utime(self._file.fileno())
+            _note_look(self._file)
 
     def earlier(self) -> dict[str, frozenset[str]]:
         """By the number of each that waits before this one, the locks that it would take."""
@@ -65,10 +66,10 @@ class Ticket:
             self._file = None
 
 
-def waiting_for(device: str) -> int:
-    """How many servers' and clients' next uses wait for a device."""
-    name = lock_name(device)
-    return sum(name in locks for _, locks in _waiting())
+def waiting_for(devices: Iterable[str]) -> set[str]:
+    """The numbers of what waits for any of these devices, in whatever server."""
+    names = {lock_name(device) for device in devices}
+    return {number for number, locks in _waiting() if locks & names}
 
 
 def _folder() -> Path:
@@ -87,8 +88,14 @@ def _written(number: str, locks: Iterable[str]) -> IO[str]:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     file.write("\n".join(locks))
     file.flush()
+    _note_look(file)
     hidden.rename(hidden.with_name(number))
     return file
+
+
+def _note_look(file: IO[str]) -> None:
+    now = time.monotonic_ns()
+    os.utime(file.fileno(), ns=(now, now))
 
 
 def _waiting() -> Iterator[tuple[str, frozenset[str]]]:
@@ -101,7 +108,7 @@ def _waiting() -> Iterator[tuple[str, frozenset[str]]]:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.time() - os.fstat(file.fileno()).st_mtime > STALE_S:
+                if time.monotonic() - os.fstat(file.fileno()).st_mtime > STALE_S:
                     continue
                 said = os.pread(file.fileno(), MOST_BYTES, 0).decode("ascii", "replace")
                 yield name, frozenset(said.split("\n"))

@@ -292,3 +292,37 @@ def test_the_queue_is_told_with_its_length():
     )
     assert queued_words([], 0.0) == "queued for 0 s behind another; place 1"
     assert queued_words([], 9.0, 1, 0.0).endswith("place 1, due at any moment")
+
+
+def test_others_who_wait_are_counted_beside_uses_of_this_server_that_wait_for_other_devices(shown):
+    """Own uses of another device were taken off those that other servers wait with."""
+    shown("GPU-a", "GPU-b")
+
+    async def story():
+        uses = Uses()
+        held = [uses.begin(f"holds {device}", (device,)) for device in TWO]
+        await uses.until(2)
+        waiting = [uses.begin(f"waits {device}", (device,), "me") for device in TWO]
+        other = Ticket(["cuda:0"])
+        await asyncio.sleep(0.05)
+        state = uses.queue.state(TWO)
+        other.discard()
+        for task in (*held, *waiting):
+            task.cancel()
+        await asyncio.gather(*held, *waiting, return_exceptions=True)
+        return state
+
+    state = run(story)
+    assert (state.held, state.waiting, state.elsewhere) == (2, 2, 1)
+
+
+def test_how_long_one_would_wait_is_unknown_where_there_is_no_device():
+    """A cluster that was lost after an evaluation has none: its state raised an error."""
+
+    async def story():
+        queue = DeviceQueue()
+        async with queue.turn(("cpu",), "one"):
+            queue.note_answer("cpu")
+        return queue.state(())
+
+    assert run(story) == QueueState(0, 0, 0, 0, None)

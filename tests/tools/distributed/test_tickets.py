@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 
+import pytest
+
+from kernel_harness.tools.distributed import tickets
 from kernel_harness.tools.distributed.tickets import FOLDER, Ticket, waiting_for
 
 WAITS = """
@@ -22,12 +26,13 @@ def test_who_came_first_is_ahead_and_what_it_would_take_is_told(shown):
     first, second = Ticket(["cuda:1"]), Ticket(["cuda:0", "cuda:1"])
     assert first.earlier() == {}
     assert list(second.earlier().values()) == [frozenset({"kernel-harness-GPU-b.lock"})]
-    assert waiting_for("cuda:0") == 1 and waiting_for("cuda:1") == 2
+    assert waiting_for(["cuda:0"]) == {second.number}
+    assert waiting_for(["cuda:1"]) == {first.number, second.number}
     first.discard()
-    assert second.earlier() == {} and waiting_for("cuda:1") == 1
+    assert second.earlier() == {} and waiting_for(["cuda:1"]) == {second.number}
     second.discard()
     second.discard()  # twice, as a cancelled use may
-    assert waiting_for("cuda:0") == 0
+    assert waiting_for(["cuda:0"]) == set()
 
 
 def test_the_processor_has_no_line_beyond_this_server(places):
@@ -57,6 +62,19 @@ def test_a_file_that_is_no_ticket_holds_nobody_up(places):
     (places / FOLDER / "0").write_bytes(b"\xff\x00")
     assert mine.earlier() == {}
     mine.discard()
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400])
+def test_a_clock_that_is_set_changes_no_place_and_keeps_no_stopped_one(places, monkeypatch, jump_s):
+    """Set back, one that had been stopped held all others up for as long again."""
+    first, second = Ticket(["cuda:0"]), Ticket(["cuda:0"])
+    now = time.time() + jump_s
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert first.number in second.earlier()
+    monkeypatch.setattr(tickets, "STALE_S", 0.0)
+    assert second.earlier() == {}
+    first.discard()
+    second.discard()
 
 
 def test_one_that_was_stopped_holds_nobody_up_and_has_its_place_when_it_goes_on(places):
