@@ -93,6 +93,7 @@ class ClusterPool:
         self._connecting = asyncio.Lock()
         self._queue = DeviceQueue()
         self._lost: dict[str, str] = {}
+        self._left = False
 
     async def members(self) -> Members:
         """The judges; the cluster is reached for it where it was not.
@@ -102,6 +103,8 @@ class ClusterPool:
         """
         async with self._connecting:
             members = self._members
+            if self._left:
+                raise LostClusterError("The cluster was left, for this server ends")
             if members is None or not members.judges:
                 self._members = members = await self._connect()
                 self._lost.clear()
@@ -196,10 +199,16 @@ class ClusterPool:
             members = await self.members()
             names = _suitable(devices, members)
             async with self._queue.turn(names, what, progress, client=client) as name:
-                if (judge := members.judges.get(name)) is None:  # lost meanwhile
+                judge = members.judges.get(name)
+                if judge is None or self._members is not members:  # lost meanwhile
                     continue
                 try:
                     yield name, judge
+                except LostJudgeError as error:
+                    members.judges.pop(name, None)
+                    if self._members is members:
+                        self._lost[name] = error.what
+                    raise
                 except LostClusterError:
                     if self._members is members:
                         self._members = None  # reached again by the next
@@ -220,18 +229,15 @@ class ClusterPool:
         files = await asyncio.to_thread(files_of, folder) if folder else None
         last: LostJudgeError | None = None
         for _ in range(TRIES):
-            async with self._held(devices, what, progress, client) as (name, judge):
-                try:
+            name = ""
+            try:
+                async with self._held(devices, what, progress, client) as (name, judge):
                     found = await _carried_out(judge, request, files, kind, progress)
-                except LostJudgeError as error:
-                    last = error
-                    self._lost[name] = error.what
-                    if self._members is not None:
-                        self._members.judges.pop(name, None)
-                    await progress(0, 1, f"{name} was lost; judged again elsewhere")
-                    continue
-                self._queue.note_answer(name)
-                return found
+                    self._queue.note_answer(name)
+                    return found
+            except LostJudgeError as error:
+                last = error
+                await progress(0, 1, f"{name} was lost; judged again elsewhere")
         assert last is not None
         raise last
 
@@ -241,6 +247,7 @@ class ClusterPool:
 
     def kill(self) -> None:
         """Leaves the cluster at once."""
+        self._left = True
         self._members = None
         self._disconnect()
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import sys
 from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kernel_harness.tools.cluster.connection import RayConnection, RayJudge, address_of
-from kernel_harness.tools.cluster.pool import ClusterPool, LostClusterError, LostJudgeError
+from kernel_harness.tools.cluster.pool import ClusterPool, LostClusterError, LostJudgeError, Members
 from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.progress import ignore_progress
@@ -18,7 +19,7 @@ from kernel_harness.tools.schema.evaluation import Status
 from kernel_harness.tools.settings import load_settings
 
 from ...server.scripted import solution, write_dataset
-from .judges import LocalCluster, LocalJudge
+from .judges import READY, LocalCluster, LocalJudge
 
 ERRORS = ("RayActorError", "NodeDiedError", "WorkerCrashedError", "RayTaskError")
 
@@ -119,6 +120,75 @@ def test_a_cluster_that_is_there_again_is_reached_by_the_next_evaluation(served,
     (failed, passed), _ = served(cluster, "fine", "fine2")
     assert failed.status is Status.INFRASTRUCTURE_ERROR and passed.status is Status.PASSED
     assert cluster.connected == 2
+
+
+class HeldCluster:
+    """One judge at each connection, whose first holds a use until its cluster is lost."""
+
+    def __init__(self, lost):
+        self.lost, self.connected, self.reached = lost, 0, asyncio.Event()
+
+    async def connect(self):
+        self.connected += 1
+        judges: dict[str, Any] = {"ray:a/0": SimpleNamespace(number=self.connected)}
+        return Members(judges, {}, READY)
+
+    def disconnect(self):
+        pass
+
+    async def use(self, pool):
+        async with pool._held((), "a use", ignore_progress) as (_, judge):
+            if judge.number == 1:
+                self.reached.set()
+                await asyncio.sleep(0.05)
+                raise self.lost
+            return judge.number
+
+
+@pytest.mark.parametrize("lost", [LostClusterError("gone"), LostJudgeError("gone")])
+def test_who_waits_while_a_cluster_is_lost_has_a_judge_of_the_next_one(lost):
+    """Each that had waited was given a judge of the cluster that was gone, and failed as well."""
+
+    async def story():
+        cluster = HeldCluster(lost)
+        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        first = asyncio.ensure_future(cluster.use(pool))
+        await cluster.reached.wait()
+        others = [asyncio.ensure_future(cluster.use(pool)) for _ in range(2)]
+        return await asyncio.gather(first, *others, return_exceptions=True), cluster.connected
+
+    assert asyncio.run(story()) == ([lost, 2, 2], 2)
+
+
+def test_a_judge_that_was_lost_takes_none_of_the_next_cluster_along():
+    """One of the same name was taken off those of a cluster that had been reached since."""
+
+    async def story():
+        cluster = HeldCluster(LostJudgeError("gone"))
+        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        first = asyncio.ensure_future(cluster.use(pool))
+        await cluster.reached.wait()
+        pool._members = None
+        await pool.members()
+        await asyncio.gather(first, return_exceptions=True)
+        return list((await pool.members()).judges), cluster.connected, dict(pool.lost)
+
+    assert asyncio.run(story()) == (["ray:a/0"], 2, {})
+
+
+def test_a_pool_that_was_left_reaches_no_cluster_again():
+    async def story():
+        cluster = HeldCluster(LostClusterError("gone"))
+        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        first = asyncio.ensure_future(cluster.use(pool))
+        await cluster.reached.wait()
+        other = asyncio.ensure_future(cluster.use(pool))
+        await asyncio.sleep(0)
+        pool.kill()
+        found = await asyncio.gather(first, other, return_exceptions=True)
+        return [type(one) for one in found], cluster.connected
+
+    assert asyncio.run(story()) == ([LostClusterError] * 2, 1)
 
 
 @pytest.mark.parametrize(
