@@ -14,7 +14,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,8 @@ LEFT = ("torch", "triton", "kernel_harness")
 """Are there already, or start workers of their own."""
 NOT_INITIALIZED = 3
 """Of CUresult."""
+OURS = ("CUDA_MODULE_LOADING", "PYTORCH", "TORCH", "TRITON")
+"""How variables begin that torch sets for itself, or that were read before any program ran."""
 INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
 
 
@@ -56,13 +58,34 @@ def imported_since(known: Collection[str], functions: Sequence[str]) -> list[str
     ]
 
 
-def preload(names: Sequence[str], functions: Sequence[str]) -> str | None:
+def variables_now() -> dict[str, str]:
+    """The environment that a program sees here, but for what torch sets and reads itself."""
+    seen = os.environ.items()  # noqa: TID251 - the program's own environment
+    return {name: value for name, value in seen if not name.startswith(OURS)}
+
+
+def changed_variables(before: Mapping[str, str]) -> dict[str, str | None]:
+    """Variables of the environment that are others now, None where one is gone."""
+    now = variables_now()
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return {name: now.get(name) for name in changed}
+
+
+def preload(
+    names: Sequence[str], functions: Sequence[str], variables: Mapping[str, str | None]
+) -> str | None:
     """Imports modules; says why this process may not be forked for runs of a program, or nothing.
 
-    It may not once a thread was started or a device is used, nor where the package of a function
-    that is to be replaced came with the modules.
+    It may not once a thread was started, a file was opened or a device is used, nor where the
+    package of a function that is to be replaced came with the modules, or they may have read what
+    the program sets before it imports them.
+
+    Args:
+        names: of modules.
+        functions: of modules, to be replaced.
+        variables: of the environment that were others when a run of the program had ended.
     """
-    before = _threads()
+    before, files, environment = _threads(), _open_files(), variables_now()
     held = {name.partition(".")[0] for name in functions}
     there = held & sys.modules.keys()
     available, torch.cuda.is_available = torch.cuda.is_available, _has_devices
@@ -70,14 +93,20 @@ def preload(names: Sequence[str], functions: Sequence[str]) -> str | None:
         for name in names:
             with contextlib.suppress(Exception):  # a run of the program meets it, too, and says so
                 importlib.import_module(name)
+    except SystemExit:
+        return "one of them ends its process"
     finally:
         torch.cuda.is_available = available
+    if not _open_files() <= files:
+        return "they open files"
     if _uses_driver():
         return "they use the GPU"
     if _threads() > before:
         return "they start threads"
     if held & sys.modules.keys() != there:
         return "a function is replaced that they may hold"
+    if changed_variables(environment) != variables:
+        return "the program sets variables of the environment"
     return None
 
 
@@ -95,6 +124,13 @@ def _uses_driver() -> bool:
     except DriverError as error:
         return error.code != NOT_INITIALIZED
     return True
+
+
+def _open_files() -> set[str]:
+    """What is open in this process; forked ones share its positions with one another."""
+    places = Path("/proc/self/fd")
+    found = {place.name: place for place in places.iterdir()} if places.is_dir() else {}
+    return {name for name, place in found.items() if place.is_symlink()}
 
 
 def _threads() -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import RequestError
@@ -29,8 +30,8 @@ def run_as_main(program: Sequence[str], prepare: Callable[[], None]) -> int:
         raise RequestError(
             f"There is no program {program[0]}", remedy="Name its file, or -m and its module."
         )
-    sys.argv = list(program[1:] if by_module else program)
-    sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
+    sys.argv = _words(program)
+    sys.path.insert(0, _folder(program))
     prepare()
     try:
         if by_module:
@@ -43,6 +44,27 @@ def run_as_main(program: Sequence[str], prepare: Callable[[], None]) -> int:
         sys.stderr.write(f"{ended.code}\n")
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def in_place_of(program: Sequence[str]) -> Iterator[None]:
+    """Shows to what is imported meanwhile the words and the folder that a program has."""
+    words, folder = sys.argv, _folder(program)
+    sys.argv = _words(program)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.argv = words
+        sys.path.remove(folder)
+
+
+def _words(program: Sequence[str]) -> list[str]:
+    return list(program[1:] if program[0] == "-m" else program)
+
+
+def _folder(program: Sequence[str]) -> str:
+    return str(Path.cwd() if program[0] == "-m" else Path(program[0]).resolve().parent)
 
 
 def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> None:

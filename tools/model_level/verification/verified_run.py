@@ -26,8 +26,14 @@ import torch
 from pydantic import TypeAdapter
 
 from ...errors import HarnessError
-from ..preloading import functions_of_modules, imported_since, preload
-from ..program import FAILED, run_as_main
+from ..preloading import (
+    changed_variables,
+    functions_of_modules,
+    imported_since,
+    preload,
+    variables_now,
+)
+from ..program import FAILED, in_place_of, run_as_main
 from ..steps import watch_steps
 from .applications import put
 from .call_timing import PlacedSteps, PlacedTarget, timed_calls
@@ -63,8 +69,9 @@ def _preloaded(request: VerifyRequest, out: Path) -> int:
     names = calls["imported"]
     fit = bool(names)
     if names:
-        with _said("what the program imports, for all other runs"):
-            why = preload(names, calls["functions"])
+        what = "what the program imports, for all other runs"
+        with _said(what), in_place_of(request.program):
+            why = preload(names, calls["functions"], calls["variables"])
         if why is not None:
             sys.stderr.write(f"Each of them imports that itself, for {why}.\n")
             fit = False
@@ -118,6 +125,8 @@ def _forked(act: Callable[..., int], *arguments: Any) -> int:
 def _exiting(act: Callable[..., int], *arguments: Any) -> None:
     torch.manual_seed(SEED)
     random.seed(SEED)
+    if (numpy := sys.modules.get("numpy")) is not None:  # torch imports it where it is installed
+        numpy.random.seed(SEED)
     try:
         status = act(*arguments)
     except HarnessError as error:
@@ -149,7 +158,7 @@ def _called(request: VerifyRequest, out: Path) -> int:
 
     Each target's calls go to its kernel in some steps and to the original in others.
     """
-    known = frozenset(sys.modules)
+    known, environment = frozenset(sys.modules), variables_now()
     steps = PlacedSteps(request.warmup)
     placed: list[PlacedTarget] = []
 
@@ -183,6 +192,7 @@ def _called(request: VerifyRequest, out: Path) -> int:
         "rest_us": [steps.rest_us.get(turn) for turn in range(len(steps.plain_ns))],
         "functions": functions,
         "imported": imported_since(known, functions),
+        "variables": changed_variables(environment),
     }
     out.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
     return 0

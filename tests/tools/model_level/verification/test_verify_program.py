@@ -136,10 +136,13 @@ def test_a_program_that_leaves_by_itself_is_said_to(known, tmp_path, warm_python
 LIBRARY = """\
 import os
 import pathlib
+import sys
 import threading
 
+import numpy
+
 with open(pathlib.Path(__file__).with_suffix(".txt"), "a") as said:
-    said.write(f"{os.getpid()}\\n")
+    said.write(f"{os.getpid()} {len(sys.argv)} {sys.path[0]} {numpy.random.rand()}\\n")
 ENDED = threading.Event()
 """
 RUNS = """\
@@ -182,8 +185,11 @@ def test_what_a_program_imports_of_packages(known, tmp_path, warm_python, source
     runs = TypeAdapter(VerifiedRuns).validate_json(out.read_bytes())
     assert [len(run.step_ns) for run in (*runs.before, *runs.after)] == [2, 2, 2, 2]
     assert runs.drift.relative is not None and runs.drift.relative < 1e-4
-    pids = (tmp_path / "installed/a_library.txt").read_text("utf-8").split()
-    assert len(pids) == imports
+    lines = (tmp_path / "installed/a_library.txt").read_text("utf-8").splitlines()
+    assert len({line.split()[0] for line in lines}) == imports
+    # Each was imported as the program imports it, with the same seed.
+    assert {line.split()[1] for line in lines} == {"1"}
+    assert len({line.split()[3] for line in lines}) == 1
 
 
 def test_targets_are_named_and_kept_in_an_operator_s_folder(tmp_path):
