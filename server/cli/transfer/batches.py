@@ -97,8 +97,15 @@ def _run(harness: Harness, arguments: argparse.Namespace) -> Any:
 
     from ....tools.batches.running import carry_out, write_results
     from ....tools.batches.tar_file import require_place
+    from ....tools.errors import RequestError
 
     require_place(arguments.out)
+    if arguments.out.resolve() == arguments.job.resolve():
+        raise RequestError(
+            "The results would take the job's place",
+            where=str(arguments.out),
+            remedy="Name another file for them.",
+        )
     job = arguments.unpacked.job
 
     stop = asyncio.Event()
@@ -130,11 +137,20 @@ def _line(evaluation: Evaluation) -> str:
 
 def _merge(harness: Harness, arguments: argparse.Namespace) -> Any:
     from ....tools.batches.merging import merge
+    from ....tools.errors import HarnessError
 
     said: list[str] = []
     refused = False
     for file in arguments.results:
-        merged = merge(harness, file)
+        try:
+            merged = merge(harness, file)
+        except HarnessError as error:
+            if len(arguments.results) == 1:
+                raise
+            # What came in of others is told all the same.
+            said.append(f"refused: {error}")
+            refused = True
+            continue
         said += _said(file, merged)
         refused = refused or bool(merged.refused)
     return CommandResult("\n".join(said), EXIT_REFUSED if refused else 0)
