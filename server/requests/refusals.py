@@ -81,8 +81,22 @@ class _Place:
             found.append(f"lacks {', '.join(map(repr, self.lacking))}{at}")
         if self.said:
             given = one_line(json.dumps(self.given, default=str), SHOWN)
-            found.append(f"cannot {'hold' if at else 'be'} {given}{at}: {' or '.join(self.said)}")
+            due = " or ".join(self.said) + _unread(self.given)
+            found.append(f"cannot {'hold' if at else 'be'} {given}{at}: {due}")
         return f"argument {name!r} {' and '.join(found)}"
+
+
+def _unread(given: Any) -> str:
+    """Where a text was to be JSON and is none, the place from which on it cannot be read."""
+    if not isinstance(given, str) or not given.startswith(("{", "[")):
+        return ""
+    try:
+        json.loads(given)
+    except json.JSONDecodeError as error:
+        return f" (as JSON this text is wrong at character {error.pos}: {error.msg})"
+    except RecursionError:
+        pass
+    return ""
 
 
 def _keys(value: Any, path: Sequence[int | str]) -> tuple[list[int | str], list[int | str]]:

@@ -304,7 +304,8 @@ class _Tuning:
         repeated = self._request.repeated
         if repeated:
             names = ", ".join(f"{name} (as {other})" for name, other in list(repeated.items())[:6])
-            self._notes.append(f"{len(repeated)} variants have the bytes of another: {names}.")
+            said = "1 variant has" if len(repeated) == 1 else f"{len(repeated)} variants have"
+            self._notes.append(f"{said} the bytes of another: {names}.")
         return Tuned(
             self._base.operator.name,
             list(self._results.values()),

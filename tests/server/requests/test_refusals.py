@@ -73,6 +73,12 @@ def test_a_whole_argument_of_another_kind_is_told_its_form_and_a_plain_one_its_b
     )
 
 
+def test_json_in_a_text_that_cannot_be_read_is_told_the_place():
+    words = said(grids='{"tile": {"BLOCK": [8,')
+    assert "be a valid dictionary (as JSON this text is wrong at character 22: " in words
+    assert "as JSON" not in said(grids="tile") and "as JSON" not in said(grids='["tile"]')
+
+
 def test_of_many_places_some_are_named_and_the_others_counted():
     words = said(grids={f"C{n}": n for n in range(9)})
     assert "at ['C2']" in words and "at ['C3']" not in words
