@@ -129,9 +129,14 @@ def _way_words(foretold: PredictedGain) -> str:
             "Calls were repeated by themselves, for steps are too few to time them in their places;"
             f" their times are the {clock}."
         )
+    from ....tools.model_level.verification.predictions import MOST_GAIN
+
+    alone = f"predict {_times(foretold.repeated)}"
+    if foretold.repeated >= MOST_GAIN:
+        alone = "save more than a step takes, which predicts nothing"
     return (
         f"Calls were timed in their places in {foretold.turns} steps with each; repeated by "
-        f"themselves they predict {_times(foretold.repeated)}."
+        f"themselves they {alone}."
     )
 
 

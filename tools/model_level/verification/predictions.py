@@ -26,6 +26,8 @@ DEVIATIONS = 2
 """Within so many nearly all of what varies lies."""
 LEAST_TURNS = 3
 """Fewer give no interval; calls that are repeated by themselves predict then."""
+MOST_GAIN = 1000.0
+"""That is predicted, also where calls save more than a step takes."""
 HOST, DEVICE = 0, 1
 """Places of their times in a call's."""
 
@@ -154,7 +156,7 @@ def _of_known(rest_us: Sequence[float | None]) -> np.ndarray | None:
 
 def amdahl(step_us: float, saved_us: float) -> float:
     """How many times as fast a step becomes that is shorter by some time."""
-    return step_us / max(step_us - saved_us, step_us * 1e-3) if step_us else 1.0
+    return step_us / max(step_us - saved_us, step_us / MOST_GAIN) if step_us else 1.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from kernel_harness.server.cli.model_level.verification import comparison_text
+from kernel_harness.tools.model_level.verification.gains import compare_runs
 from kernel_harness.tools.model_level.verification.predictions import predict
 from kernel_harness.tools.model_level.verification.verified_runs import (
     AppliedTarget,
@@ -54,6 +56,14 @@ def test_a_process_that_is_slower_as_a_whole_predicts_no_more():
     slower = predict(runs(call(400, 25, slower=1.05), slower=1.05), STEP_US)
     assert slower.gain == pytest.approx(expected.gain)
     assert predict(runs(call(400, 25, slower=1.05)), STEP_US).gain > 1.1 * expected.gain
+
+
+def test_calls_that_save_more_by_themselves_than_a_step_takes_predict_nothing():
+    """As on a machine that others load; 1000x was told."""
+    words = comparison_text(compare_runs(runs(call(2400, 25))))
+    assert "by themselves they save more than a step takes, which predicts nothing." in words
+    words = comparison_text(compare_runs(runs(call(400, 25))))
+    assert "by themselves they predict 1.6x." in words
 
 
 def test_too_few_turns_leave_the_repeated_calls():
