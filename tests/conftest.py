@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import os
 import shutil
@@ -9,9 +11,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
+
+from kernel_harness.tools.workloads import operators
 
 from .judging import JudgeProcess
 from .warm_python import WarmPython
@@ -100,6 +105,22 @@ def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores, for while others wait for a process, a client or the disk."""
     mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
     return len(mine(0)) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def counted_in_threads() -> Iterator[None]:
+    """No event loop waits for an operator's code, which may take long: not in any test."""
+    counted = operators.counted_costs
+
+    def counted_in_a_thread(*given: Any) -> list[Any]:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            pytest.fail("the work of an operator is counted on an event loop")
+        return counted(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operators, "counted_costs", counted_in_a_thread)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ One fault hides no other that can be found without the part that is at fault.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -61,7 +62,7 @@ class OperatorCheck:
 
     async def _running(self, operator: Operator, progress: OnProgress) -> list[str]:
         """What shows when its code is run: the cost model's, the reference's, the judging one's."""
-        uuids, faults = _cheapest_first(operator)
+        uuids, faults = await asyncio.to_thread(_cheapest_first, operator)
         request = CheckOperator(
             request_id=uuid4().hex,
             **operator.for_judge,

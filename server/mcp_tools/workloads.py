@@ -64,8 +64,9 @@ async def list_workloads(
         operator = harness.dataset.operator(definition)
         last = harness.evaluations.latencies
         known, whole = last.get(operator.name), last.of_one_program(operator.name)
-        page = listing.list_workloads(
-            operator, known, whole, cursor, limit, harness.settings.skills_dirs
+        skills = harness.settings.skills_dirs
+        page = await in_thread(
+            listing.list_workloads, operator, known, whole, cursor, limit, skills
         )
         return workloads_answer(page, int(cursor or 0), detail)
     known = listing.list_definitions(harness.dataset)
@@ -88,7 +89,8 @@ async def sample_shapes(
     harness = harness_of(ctx)
     operator = harness.dataset.operator(definition)
     latencies = harness.evaluations.latencies.of_one_program(operator.name) or None
-    sample = regimes.sample_shapes(operator, latencies, max_samples or regimes.MOST_SAMPLES)
+    most = max_samples or regimes.MOST_SAMPLES
+    sample = await in_thread(regimes.sample_shapes, operator, latencies, most)
     return shapes_answer(operator.name, sample, detail)
 
 

@@ -146,7 +146,8 @@ class JudgeFiles:
     async def _recorded(self, uuid: str, path: Path) -> RecordedWorkload:
         run = await anyio.to_thread.run_sync(read_message, ReplayRun, path)
         axes = dict(self._operator.workload(uuid).axes)
-        return RecordedWorkload(uuid, axes, path, run, self._floors_of(uuid))
+        floors = await anyio.to_thread.run_sync(self._floors_of, uuid)
+        return RecordedWorkload(uuid, axes, path, run, floors)
 
     async def _written(self, uuid: str, progress: OnProgress) -> WorkloadInputs:
         path = self._folder / f"{len(self._inputs)}.safetensors"
@@ -161,7 +162,8 @@ class JudgeFiles:
         if answer.error:
             raise InfrastructureError(f"Inputs could not be written: {answer.error}")
         axes = dict(self._operator.workload(uuid).axes)
-        return WorkloadInputs(uuid, axes, path, self._floors_of(uuid))
+        floors = await anyio.to_thread.run_sync(self._floors_of, uuid)
+        return WorkloadInputs(uuid, axes, path, floors)
 
     def _dumped(self, uuid: str) -> dict[str, Any]:
         return self._operator.workload(uuid).model_dump(mode="json")

@@ -112,7 +112,7 @@ class ProfilingService:
         if profile_set not in list(ProfileSet):
             raise unknown_name("profile set", profile_set, list(ProfileSet))
         chosen, subject = ProfileSet(profile_set), Subject(solution, operator.definition)
-        uuids = self._chosen(operator, workloads)
+        uuids = await anyio.to_thread.run_sync(self._chosen, operator, workloads)
         if self.device == "cpu":
             return Profile(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         with self._files(operator) as files:
@@ -139,7 +139,7 @@ class ProfilingService:
             CapabilityError: when the candidate itself failed under the profiler.
         """
         begin, subject = time.monotonic(), Subject(solution, operator.definition)
-        uuids = self._chosen(operator, workloads)
+        uuids = await anyio.to_thread.run_sync(self._chosen, operator, workloads)
         if self.device == "cpu":
             return Timeline(**_facts(subject), tool=UNAVAILABLE, reason=NO_GPU)
         store = self._store()

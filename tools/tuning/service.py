@@ -176,7 +176,7 @@ class _Tuning:
             result.take((await self._evaluations.evaluate(request, NO_LIMIT_S)).evaluation)
 
     async def _raced(self) -> Tuned:
-        regimes = self._regimes()
+        regimes = await asyncio.to_thread(self._regimes)
         entered = [result.variant for result in self._left()]
         first = len(self._results)
 
