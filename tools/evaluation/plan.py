@@ -5,11 +5,12 @@ Pure. A scope is a choice of numbers (`CHECKS`), so that what 'sample' means is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..devices.targets import compiled_targets, devices_of
-from ..errors import RequestError, unknown_name
+from ..errors import DatasetError, RequestError, unknown_name
 from ..messages.judge import Checks, EvaluatePlan, PlannedWorkload
 from ..schema.evaluation import Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Solution
@@ -230,12 +231,12 @@ def chosen_workloads(
     return [(u, sample.regime_of(u), 1 / len(uuids)) for u in uuids]
 
 
-def _is_the_operators(baseline: Solution | None, operator: Operator, *, on_cpu: bool) -> bool:
-    """Whether a baseline lies in the operator's folder, whose code the judge runs in any case."""
-    if baseline is None or operator.folder is None:
-        return False
-    own = operator.baseline(cpu=on_cpu)
-    return own is not None and own.content_hash() == baseline.content_hash()
+def _own_baseline_hash(operator: Operator, *, on_cpu: bool) -> str | None:
+    """The hash of the baseline in the operator's folder, whose code the judge runs in any case."""
+    with contextlib.suppress(DatasetError):  # one that is broken ends what is compared with it
+        own = operator.baseline(cpu=on_cpu) if operator.folder is not None else None
+        return own.content_hash() if own is not None else None
+    return None
 
 
 def _checks_of(request: EvaluationRequest, settings: Settings, *, on_cpu: bool) -> Checks:
@@ -281,7 +282,7 @@ def make_plan(
         content_hash=solution.content_hash(),
         baseline=baseline.model_dump(mode="json") if baseline else None,
         baseline_hash=baseline.content_hash() if baseline else None,
-        baseline_is_the_operators=_is_the_operators(baseline, operator, on_cpu=on_cpu),
+        own_baseline_hash=_own_baseline_hash(operator, on_cpu=on_cpu),
         scope=request.scope.value,
         checks=checks,
         workloads=[

@@ -85,8 +85,8 @@ class EvaluatePlan(OfOperator):
     content_hash: str
     baseline: dict[str, Any] | None = None
     baseline_hash: str | None = None
-    baseline_is_the_operators: bool = Field(
-        default=False, description="What Triton compiles of it is kept for later trials."
+    own_baseline_hash: str | None = Field(
+        default=None, description="Of the operator's own, whose compiled kernels are kept."
     )
     scope: str
     checks: Checks

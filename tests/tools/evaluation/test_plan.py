@@ -169,3 +169,22 @@ def test_the_plan_says_on_which_family_of_inputs_times_are_taken(indexer):
         )
         plan = make_plan(request, "ev", sample, Executor.CUDA, load_settings({}))
         assert plan.checks.input_family == "ties"
+
+
+@pytest.mark.parametrize("chosen", ["", "peers", "solutions"])
+def test_the_plan_names_the_operator_s_own_baseline_whatever_it_is_compared_with(indexer, chosen):
+    solution = next(iter(indexer.peers().values()))
+    baseline = next(iter(getattr(indexer, chosen)().values())) if chosen else None
+    request = EvaluationRequest(indexer, solution, Scope.SAMPLE, baseline=baseline)
+    plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
+    own = indexer.baseline()
+    assert own is not None and plan.own_baseline_hash == own.content_hash()
+    assert plan.baseline_hash == (baseline.content_hash() if baseline else None)
+
+
+def test_a_baseline_that_is_not_there_is_no_fault_of_what_is_compared_with_nothing(indexer):
+    solution = next(iter(indexer.peers().values()))
+    broken = replace(indexer, policy=Policy(baseline="nowhere"), own_policy=True)
+    request = EvaluationRequest(broken, solution, Scope.SMOKE)
+    plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
+    assert plan.own_baseline_hash is None

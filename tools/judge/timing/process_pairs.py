@@ -67,9 +67,9 @@ class ProcessPairs:
         self._started: list[tuple[bool, JudgedCall]] = []
         self._pairs: list[ProcessPair] = []
         self._compiling: CandidateSession | None = None
-        self._kept: Path | None = None
-        if plan.baseline_is_the_operators and plan.baseline_hash:
-            self._kept = context.cache_dir / BASELINE_KERNELS / plan.baseline_hash
+        own = plan.own_baseline_hash
+        self._of_own = context.cache_dir / BASELINE_KERNELS / own if own else None
+        self._kept = self._of_own if plan.baseline_hash == own else None
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes, has each build and map its arena, without waiting; only once."""
@@ -94,17 +94,22 @@ class ProcessPairs:
             self._started.append((baseline, judged_call))
 
     def restore_kernels(self, session: CandidateSession) -> None:
-        """Copies the kernels that earlier trials compiled to a process of the baseline."""
+        """Copies the kernels that earlier trials compiled to a process of the baseline.
+
+        Of another baseline than the operator's own none are kept; it gets the launchers.
+        """
         own = _cache_of(session)
-        if self._kept is not None and own is not None:
+        if self._kept is None:
+            self.give_launchers(session)
+        elif own is not None:
             triton_cache.copy_kernels(self._kept, own)
             self._compiling = self._compiling or session
 
     def give_launchers(self, session: CandidateSession) -> None:
-        """Copies the launchers of the baseline's kernels to a process of the candidate."""
+        """Copies the launchers of the operator's own baseline to a process, whatever is timed."""
         own = _cache_of(session)
-        if self._kept is not None and own is not None:
-            triton_cache.copy_launchers(self._kept, own)
+        if self._of_own is not None and own is not None:
+            triton_cache.copy_launchers(self._of_own, own)
 
     def save_kernels(self) -> None:
         """Saves the compiled kernels of the baseline's first process for later trials, if it can.

@@ -15,6 +15,7 @@ from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPairs
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
+from kernel_harness.tools.schema.flashinfer_trace import Solution
 
 from ....judging import make_plan, make_solution
 from ..scripted import CASE, CPU, ScriptedSession, affine, honest, judged_call
@@ -22,6 +23,8 @@ from ..scripted import CASE, CPU, ScriptedSession, affine, honest, judged_call
 OURS, THEIRS = "A" * 52, "B" * 52
 """Folders of compiled kernels, named as Triton names them."""
 OTHER = "def run(x, w, table, alpha, y, row):\n    return None\n"
+OWN = make_solution(OTHER + "#\n", definition="affine_n64")
+"""The baseline in the operator's folder."""
 
 
 @dataclass
@@ -74,6 +77,8 @@ class Timing:
     """Pairs over scripted processes.
 
     Args:
+        baseline: the operator's own, another or none.
+        own_baseline: whether the operator has a baseline of its own.
         fates: by number of the process, its answer to the build.
     """
 
@@ -81,21 +86,22 @@ class Timing:
         self,
         folder: Path,
         *,
-        baseline: bool = True,
+        baseline: Solution | None = OWN,
         own_baseline: bool = False,
         fates: dict[int, Any] | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.folder, self._fates = folder, fates or {}
         self.started: list[tuple[bool, Building]] = []
         self.notes: list[tuple[str, str]] = []
         solution = make_solution(OTHER, definition="affine_n64")
-        other = make_solution(OTHER + "#\n", definition="affine_n64")
         self.plan = make_plan(
-            solution, baseline=other if baseline else None, checks=wire_judge.Checks(blocks=3)
+            solution,
+            baseline=baseline,
+            checks=wire_judge.Checks(blocks=3),
+            own_baseline_hash=OWN.content_hash() if own_baseline else None,
         )
-        update = {"baseline_is_the_operators": own_baseline}
-        self.plan = self.plan.model_copy(update=update)
-        context: Any = Context(folder / "cache")
+        context: Any = Context(cache or folder / "cache")
         self.pairs = ProcessPairs(self.plan, context, affine(), random.Random(1), self._spawn)
         self.checked = Building(folder / "checked")
 
@@ -123,7 +129,7 @@ def test_the_checked_process_is_one_of_the_candidates(tmp_path):
 
 
 def test_without_a_baseline_candidates_are_alone(tmp_path):
-    timing = Timing(tmp_path, baseline=False)
+    timing = Timing(tmp_path, baseline=None)
     timing.pairs.start([CASE])
     assert [baseline for baseline, _ in timing.started] == [False, False]
     assert [pair.baseline for pair in timing.ready()] == [None] * 3
@@ -221,9 +227,8 @@ def test_closing_before_anything_was_started_does_nothing(tmp_path):
 LAUNCHER = "__triton_launcher.cpython-312-x86_64-linux-gnu.so"
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_candidate_is_given_the_launchers_of_the_operator_s_own_baseline_alone(tmp_path, own):
-    timing = Timing(tmp_path, own_baseline=own)
+def compile_baseline(timing: Timing) -> None:
+    """Runs a timing whose baseline compiles a kernel and a launcher."""
     timing.pairs.start([CASE])
     timing.ready()
     compiled = next(session for baseline, session in timing.started if baseline)
@@ -231,6 +236,36 @@ def test_a_candidate_is_given_the_launchers_of_the_operator_s_own_baseline_alone
     compiled.compile(OURS)
     (compiled.triton_cache / OURS / "kernel.cubin").rename(compiled.triton_cache / OURS / LAUNCHER)
     timing.pairs.close()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_candidate_is_given_the_launchers_of_the_operator_s_own_baseline_alone(tmp_path, own):
+    timing = Timing(tmp_path, own_baseline=own)
+    compile_baseline(timing)
     timing.pairs.give_launchers(timing.checked)
     assert timing.checked.compiled() == ({OURS} if own else set())
     assert not list(timing.checked.triton_cache.rglob("*.cubin"))
+
+
+def test_a_candidate_that_is_timed_alone_is_given_them_too(tmp_path):
+    compile_baseline(Timing(tmp_path, own_baseline=True))
+    beside = {"own_baseline": True, "cache": tmp_path / "cache"}
+    timing = Timing(tmp_path / "alone", baseline=None, **beside)
+    timing.pairs.give_launchers(timing.checked)
+    assert timing.checked.compiled() == {OURS}
+
+
+def test_another_baseline_is_given_them_too_and_nothing_of_it_is_kept(tmp_path):
+    compile_baseline(Timing(tmp_path, own_baseline=True))
+    kept = sorted((tmp_path / "cache").rglob("*"))
+    another = make_solution(OTHER + "##\n", definition="affine_n64")
+    beside = {"own_baseline": True, "cache": tmp_path / "cache"}
+    timing = Timing(tmp_path / "beside", baseline=another, **beside)
+    timing.pairs.start([CASE])
+    timing.ready()
+    theirs = [session for baseline, session in timing.started if baseline]
+    assert [session.compiled() for session in theirs] == [{OURS}] * 3
+    assert not list(theirs[0].triton_cache.rglob("*.cubin"))
+    theirs[0].compile(THEIRS)
+    timing.pairs.close()
+    assert sorted((tmp_path / "cache").rglob("*")) == kept

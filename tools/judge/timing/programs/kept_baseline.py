@@ -173,8 +173,14 @@ def call_key(case: Case) -> str:
 
 def _key(plan: EvaluatePlan) -> BaselineKey | None:
     """The plan's baseline, if it is the operator's own and nothing is promoted by the record."""
-    own = plan.baseline_is_the_operators and plan.baseline_hash
-    if not own or plan.scope not in SCOPES or not plan.sealed_clock or plan.replay_seeds:
+    own = plan.baseline_hash
+    if (
+        own is None
+        or own != plan.own_baseline_hash
+        or plan.scope not in SCOPES
+        or not plan.sealed_clock
+        or plan.replay_seeds
+    ):
         return None
     return BaselineKey(_operator(plan), own)
 

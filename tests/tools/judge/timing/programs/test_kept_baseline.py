@@ -35,7 +35,8 @@ def context(memory: int = 1 << 40) -> Any:
 
 
 def plan(baseline: Any = SOLUTION, **more: Any) -> Any:
-    fields = {"baseline_is_the_operators": True, "scope": "sample"} | more
+    own = baseline.content_hash() if baseline else None
+    fields: dict[str, Any] = {"own_baseline_hash": own, "scope": "sample"} | more
     return make_plan(SOLUTION, baseline=baseline, **fields)
 
 
@@ -62,7 +63,8 @@ def test_what_a_trial_gives_back_the_next_of_the_same_baseline_takes():
 @pytest.mark.parametrize(
     "more",
     [
-        {"baseline_is_the_operators": False},
+        {"own_baseline_hash": None},
+        {"own_baseline_hash": OTHER.content_hash()},
         {"scope": "full"},
         {"scope": "official"},
         {"sealed_clock": False},
