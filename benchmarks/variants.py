@@ -41,9 +41,11 @@ from kernel_harness.tools.tuning.race.halving import RaceTime, race
 from kernel_harness.tools.tuning.results import Tuned
 from kernel_harness.tools.tuning.service import COMPILED_FIRST, TuningRequest
 from kernel_harness.tools.tuning.variants import grid_variants
+from kernel_harness.tools.workloads.solution_folder import write_solution
 
 NAME = "spin_scale_sizes"
 SIZES = (4_096, 32_768, 524_288)
+BASELINE = "spinning"
 SMALL, LARGE = 3, 7
 """The best FIRST for inputs of up to 100,000 elements, and for others; SECOND is best at 4."""
 SCRIPTED_RUN_S = 0.69
@@ -80,7 +82,7 @@ def program() -> Solution:
     text = SOURCE.replace("SMALL", str(SMALL)).replace("LARGE", str(LARGE))
     return Solution.model_validate(
         {
-            "name": "spinning",
+            "name": BASELINE,
             "definition": NAME,
             "author": "benchmark",
             "spec": {
@@ -94,7 +96,7 @@ def program() -> Solution:
 
 
 def write_operator(folder: Path) -> Path:
-    """A dataset with the one operator."""
+    """A dataset with the one operator, whose own baseline is the kernel with its constants at 0."""
     tensor = {"shape": ["n"], "dtype": "float32"}
     definition = {
         "name": NAME,
@@ -111,6 +113,8 @@ def write_operator(folder: Path) -> Path:
     ]
     text = "\n".join(json.dumps({"definition": NAME, "workload": line}) for line in lines)
     (folder / NAME / "workloads.jsonl").write_text(text + "\n")
+    write_solution(program(), folder / NAME / "solutions" / BASELINE)
+    (folder / NAME / "policy.toml").write_text(f'baseline = "{BASELINE}"\n')
     return folder
 
 
