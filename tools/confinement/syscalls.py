@@ -104,7 +104,15 @@ def drop_capabilities() -> int:
 
 
 def keep_capabilities_with_account() -> int:
-    """Keeps the permitted capabilities at the next change of account."""
+    """Keeps the permitted capabilities at the next change of account, where they can be given up.
+
+    Where a filter refuses `capset`, the change of account is what takes them away.
+    """
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    for call in (_libc.capget, _libc.capset):  # to what they are
+        if (refused := result(call(ctypes.byref(header), ctypes.byref(sets)))) != 0:
+            return refused
     return prctl(PR_SET_KEEPCAPS, 1)
 
 
