@@ -38,8 +38,11 @@ class TensorSeen:
 
 
 TENSORS = (torch.Tensor, torch.nn.Parameter)
+LONGEST_OF_KEY = 64
+"""Characters of a text, or values of a row: longer ones would make keys large, and slow to find."""
 PLAIN = (bool, int, float, str, torch.dtype, type(None))
 """Kinds of values that a text can hold."""
+SIZED = (str, tuple, list)
 
 
 def key_of(arguments: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -55,9 +58,11 @@ def key_of(arguments: Mapping[str, Any]) -> tuple[Any, ...] | None:
             parts += (name, value.shape, value.dtype, value.stride())
         elif kind is float:
             parts += (name, kind, repr(value))
+        elif isinstance(value, SIZED) and len(value) > LONGEST_OF_KEY:
+            return None
         elif kind in PLAIN:
             parts += (name, kind, value)
-        elif isinstance(value, tuple | list) and all(type(one) in PLAIN for one in value):
+        elif isinstance(value, SIZED) and all(type(one) in PLAIN for one in value):
             parts += (name, tuple, repr(tuple(value)))
         else:
             return None

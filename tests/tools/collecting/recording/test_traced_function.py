@@ -174,6 +174,18 @@ class OperatorsOfTorch(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("made", [list, lambda row: "".join(map(chr, row))])
+def test_long_rows_and_texts_make_no_keys_that_are_kept(made):
+    """Two thousand keys of rows that were all different took a hundred megabytes and more."""
+    recorder = TracedFunction("f", lambda x: x, ByteLimit(0))
+    wrapper = recorder.wrapper()
+    rows = [made(range(number, number + 65)) for number in (1, 2, 1)]
+    for row in rows:
+        wrapper(row)
+    assert [group.count for group in recorder.groups.values()] == [2, 1]
+    assert not recorder._known
+
+
 def test_recording_a_call_of_a_known_kind_computes_nothing():
     original = torch.nn.functional.linear
     name = "torch.nn.functional.linear"
