@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from .errors import DatasetError, HarnessError
+from .errors import DatasetError, HarnessError, InfrastructureError
 from .evaluation.plan import EvaluationRequest, chosen_workloads, make_plan, work_estimate
 from .evaluation.precheck import lacking_here
 from .messages.judge import CheckOperator, Checks, OperatorChecked
@@ -69,7 +70,12 @@ class OperatorCheck:
             workloads=[operator.workload(uuid).model_dump(mode="json") for uuid in uuids],
             limit_s=self.settings.budget_s(self.device),
         )
-        answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
+        try:
+            answer = await self.pool.ask(self.device, request, OperatorChecked, progress)
+        except InfrastructureError:
+            if faults:  # code that ends the process which counts ends the judge's, too
+                return faults
+            raise
         for said in answer.problems:
             lacking = lacking_here(said) if self.device == "cpu" else None
             faults.append(f"{lacking}. Check it on a machine with a GPU." if lacking else said)
@@ -78,11 +84,16 @@ class OperatorCheck:
     async def _reference_judged(self, operator: Operator, progress: OnProgress) -> list[str]:
         """Why the definition's own code is refused as a candidate, where others' code judges it.
 
+        Or why a candidate could not be judged, where `inputs.py` draws the held-out workloads.
+
         No record is kept of the trial. It is of the cheapest workload of each regime.
         """
         folder = operator.folder
         judging = [name for name in OTHERWISE_JUDGED if folder and (folder / name).is_file()]
-        if folder is None or not judging or not operator.workloads:
+        if folder is None or not operator.workloads:
+            return []
+        draws = _draws_held_out(folder / "inputs.py")
+        if not judging and not draws:
             return []
         sample = sample_shapes(operator)
         chosen = chosen_workloads(operator, Scope.SAMPLE, sample, on_cpu=True)
@@ -95,13 +106,15 @@ class OperatorCheck:
         )
         executor = Executor.INTERPRETER if self.device == "cpu" else Executor.CUDA
         plan = make_plan(request, f"check-{uuid4().hex}", sample, executor, self.settings)
-        plan = plan.model_copy(update={"checks": Checks(trials=1, families=1, timed=False)})
+        # Held-out workloads are drawn, and not run.
+        checks = Checks(trials=1, families=1, held_out=int(draws), size_seconds=0.0, timed=False)
+        plan = plan.model_copy(update={"checks": checks})
         try:
             report = await self.pool.evaluate((self.device,), plan, progress)
         except DatasetError as error:
             return [str(error)]
         record = Evaluation.model_validate(report.evaluation)
-        if record.status not in DISAGREES or record.failure is None:
+        if record.status not in DISAGREES or record.failure is None or not judging:
             return []
         places = " and ".join(str(folder / name) for name in judging)
         sizes = ", ".join(f"{axis}={size}" for axis, size in record.failure.axes.items())
@@ -110,6 +123,10 @@ class OperatorCheck:
             f"{' for ' * bool(sizes)}{sizes}), and so is each candidate that computes the same: "
             + record.failure.message
         ]
+
+
+def _draws_held_out(file: Path) -> bool:
+    return file.is_file() and "def held_out(" in file.read_text("utf-8", "replace")
 
 
 def _is_unreadable(operator: Operator) -> bool:

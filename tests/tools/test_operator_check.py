@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.messages.judge import CheckOperator, EvaluatePlan, JudgeReport
+from kernel_harness.tools.errors import DatasetError, InfrastructureError, RequestError
+from kernel_harness.tools.messages.judge import CheckOperator, EvaluatePlan, JudgeFault, JudgeReport
 from kernel_harness.tools.operator_check import OperatorCheck
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.settings import Settings
@@ -34,14 +34,19 @@ class OneJudge:
         return self._judge.read()
 
     async def evaluate(self, devices: Any, plan: EvaluatePlan, *_: object) -> JudgeReport:
-        record = self._judge.evaluate_and_rest(plan)
-        return JudgeReport(evaluation_id=plan.evaluation_id, evaluation=record.model_dump())
+        answer = self._judge.ask(plan)
+        if isinstance(answer, JudgeFault):  # as the pool does
+            raise DatasetError(answer.what, where=answer.where, remedy=answer.remedy)
+        assert isinstance(answer, JudgeReport)
+        if answer.draining:
+            self._judge.read()
+        return answer
 
 
 def problems(judge: JudgeProcess, kernels: Path, name: str = NAME) -> list[str]:
     check = OperatorCheck(
         Dataset.load(kernels, ()),
-        OneJudge(judge),  # pyright: ignore[reportArgumentType]
+        OneJudge(judge) if isinstance(judge, JudgeProcess) else judge,  # pyright: ignore[reportArgumentType]
         "cpu",
         Settings(data_dir=kernels.parent / "data", device="cpu"),
     )
@@ -104,6 +109,30 @@ def test_each_file_that_cannot_be_imported_is_told(judge, folder):
     for name in ("cost.py", "oracle.py", "compare.py"):
         found = [one for one in said if "nowhere" in one and f"{folder}/{name}" in one]
         assert len(found) == 1, (name, said)
+
+
+@pytest.mark.parametrize("judging", [True, False])
+def test_held_out_workloads_that_cannot_be_drawn_are_told(judge, folder, judging):
+    if not judging:
+        (folder / "oracle.py").unlink()
+    with (folder / "inputs.py").open("a") as file:
+        file.write("\n\ndef held_out(rng, count):\n    raise ValueError('no sizes')\n")
+    (said,) = problems(judge, folder.parent)
+    assert "held_out() of the operator failed: ValueError: no sizes" in said
+    assert f"{folder}/inputs.py" in said
+
+
+def test_code_that_ends_processes_is_told_though_the_judge_ended(folder):
+    class Ended:
+        async def ask(self, *_: object) -> Any:
+            raise InfrastructureError("The judge ended")
+
+    (folder / "cost.py").write_text("import os\n\nos._exit(0)\n")
+    (said, *_) = problems(Ended(), folder.parent)  # pyright: ignore[reportArgumentType]
+    assert "it ended its process" in said and f"{folder}/cost.py" in said
+    (folder / "cost.py").unlink()
+    with pytest.raises(InfrastructureError):
+        problems(Ended(), folder.parent)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_definition_that_cannot_be_read_hides_no_other_fault(judge, folder):
