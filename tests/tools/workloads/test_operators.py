@@ -142,7 +142,7 @@ FORKS = "if os.fork() == 0:\n        "
     [
         FORKS + "os.setsid(); time.sleep(8); os._exit(0)",  # holds what it was given open
         FORKS + "time.sleep(8); os._exit(0)",
-        "os.fork()",
+        "os.fork(); time.sleep(0.1)",
         "[os.write(fd, b'no count\\n[]\\n') for fd in (3, 4) if os.path.exists(f'/dev/fd/{fd}')]",
     ],
 )
@@ -150,10 +150,12 @@ def test_what_a_cost_file_leaves_behind_or_says_besides_changes_no_count(
     write_operator: Write, body: str
 ) -> None:
     """A process that it left held its caller for as long as that lived."""
-    text = f"import os, time\ndef cost(axes, **_):\n    {body}\n    return {{'bytes_read': 7}}\n"
+    text = f"import os, time\ndef cost(axes, **_):\n    {body}\n"
+    text += "    return {'bytes_read': axes['rows']}\n"
     operator = loaded(write_operator(cost__py=text))
     began = time.monotonic()
-    assert {operator.expected_cost(w.uuid).bytes_read for w in operator.workloads} == {7}
+    found = [operator.expected_cost(w.uuid).bytes_read for w in operator.workloads]
+    assert found == [w.axes["rows"] for w in operator.workloads] and len(set(found)) > 1
     assert time.monotonic() - began < 4
 
 
