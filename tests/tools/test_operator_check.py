@@ -135,6 +135,12 @@ def test_code_that_ends_processes_is_told_though_the_judge_ended(folder):
         problems(Ended(), folder.parent)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize("word", ["input()", "breakpoint()"])
+def test_code_that_asks_a_person_is_told_and_waits_for_nobody(judge, folder, word):
+    (folder / "oracle.py").write_text(f"{word}\n{ORACLE.read_text()}")
+    assert any(f"{folder}/oracle.py" in one for one in problems(judge, folder.parent))
+
+
 def test_a_definition_that_cannot_be_read_hides_no_other_fault(judge, folder):
     definition = json.loads((folder / "definition.json").read_text())
     del definition["op_type"]

@@ -56,14 +56,14 @@ def main(arguments: list[str]) -> int:
     """Runs a judge until its server shuts it down or goes away."""
     began = time.monotonic()
     options = _options(arguments)
-    outgoing = _take_streams()
+    incoming, outgoing = _take_streams()
     process_control.die_with_parent()
     process_control.forbid_dumps()
     if os.getppid() == 1:  # the server ended before the first of these took effect
         return 0
     logging.basicConfig(level=options.log_level, stream=sys.stderr)
     _keep_to(options.processors)
-    channel, inbox = Channel(outgoing), Inbox(sys.stdin.buffer)
+    channel, inbox = Channel(outgoing), Inbox(incoming)
     faulthandler.enable()  # to the log, where the server reads whose code ended the judge
     try:
         context = _open_context(options.device, options.cache, options.signing_key)
@@ -131,10 +131,17 @@ def _keep_to(processors: str | None) -> None:
             logger.warning("Processors %s cannot be kept to: %s", processors, error)
 
 
-def _take_streams() -> BinaryIO:
-    outgoing = os.fdopen(os.dup(1), "wb")
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The server's ends; an operator's code that asks its standard input finds nothing there.
+
+    It waited for ever for a lock that the thread holds which reads messages.
+    """
+    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
-    return outgoing
+    return incoming, outgoing
 
 
 def _open_context(device_name: str, cache: Path, signing_key: Path | None) -> JudgeContext:
