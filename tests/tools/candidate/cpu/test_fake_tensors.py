@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,11 @@ LEGACY_TYPES = [name for name in vars(torch.cuda) if name.endswith("Tensor") and
 
 @pytest.fixture
 def everywhere(monkeypatch):
-    """Devices are seen in threads and elsewhere, for one test."""
+    """Devices are seen in threads and elsewhere, for one test.
+
+    Torch's compiler keeps the attributes that tensors have when it is imported, as a mode does.
+    """
+    importlib.import_module("torch._dynamo")
     kept = [(torch, name) for name in ("from_numpy", "frombuffer", "save", "load")]
     kept += [(torch.UntypedStorage, name) for name in ("data_ptr", "device", "is_cuda")]
     kept += [(torch.Tensor, name) for name in ("device", "get_device", "is_cpu", "is_cuda")]
