@@ -68,8 +68,8 @@ class ProcessPairs:
         self._pairs: list[ProcessPair] = []
         self._compiling: CandidateSession | None = None
         own = plan.own_baseline_hash
-        self._of_own = context.cache_dir / BASELINE_KERNELS / own if own else None
-        self._kept = self._of_own if plan.baseline_hash == own else None
+        self._own_kernels = context.cache_dir / BASELINE_KERNELS / own if own else None
+        self._kept = self._own_kernels if plan.baseline_hash == own else None
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes, has each build and map its arena, without waiting; only once."""
@@ -108,8 +108,8 @@ class ProcessPairs:
     def give_launchers(self, session: CandidateSession) -> None:
         """Copies the launchers of the operator's own baseline to a process, whatever is timed."""
         own = _cache_of(session)
-        if self._of_own is not None and own is not None:
-            triton_cache.copy_launchers(self._of_own, own)
+        if self._own_kernels is not None and own is not None:
+            triton_cache.copy_launchers(self._own_kernels, own)
 
     def save_kernels(self) -> None:
         """Saves the compiled kernels of the baseline's first process for later trials, if it can.

@@ -41,7 +41,7 @@ DOUBTED, DOUBTED_RUNGS = 4, 2
 """So many of each regime are run again whose times are not near, as others' foretell them to be;
 after so many rungs."""
 FORETOLD_FROM = 24
-"""So many contestants are not all measured: fewer take less than twenty seconds."""
+"""So many contestants are not all measured: of fewer, too few runs would be spared."""
 LEAST_MEASURED = 5
 """One in so many is measured whatever is foretold."""
 FAR = 1.1
