@@ -146,11 +146,12 @@ class JudgeContext:
 
     @contextlib.contextmanager
     def contexts_held(self) -> Iterator[None]:
-        """Stops processes that still make their contexts, while calls are replayed.
+        """Stops processes that still make their contexts, while calls are timed.
 
         While one is made a call's span is as long as ever, but of the events around it one in forty
         was up to 0.14 ms late (H200).
         """
+        self._await_begun()  # what it is yet to start would not be held
         pools = (self.prewarmed, self.recorders, self.runners)
         making = [pid for pool in pools for pid in pool.unready_pids]
         _send_all(making, signal.SIGSTOP)
@@ -250,12 +251,6 @@ class JudgeContext:
     def _begin_runners(self, count: int) -> None:
         if self.sealed_lately and self.not_sealed is None:
             self.runners.begin(count)
-
-    def wait_for_contexts(self, hurried: Callable[[], bool] = lambda: False) -> None:
-        """Waits until no process makes a context, which can disturb what a process times."""
-        self._await_begun()
-        for pool in (self.prewarmed, self.recorders, self.runners):
-            pool.wait_for_contexts(hurried)
 
     def end_prewarmed(self) -> None:
         """Ends the processes that wait, which frees the device's memory."""

@@ -196,15 +196,8 @@ class PairedTiming:
         pairs = self._pairs()
         timed = Timed()
         try:
-            with self._calls.times.measured("timing_warm_up"):
-                for pair in pairs:
-                    self._processes.share_compiled(pair)
-                    self._warm_up(pair, sets(), timed)
-            with self._calls.times.measured("timing_pairs"):
-                ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
-            with self._calls.times.measured("timing_other"):
-                self._warm_calls(pairs[0], sets(), ours, theirs, timed)
-                self._second_clock(pairs[0], sets(), ours, timed)
+            with self._context.contexts_held():
+                ours, theirs = self._timed_in_processes(case, pairs, sets, timed, watch)
         except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
@@ -214,6 +207,27 @@ class PairedTiming:
             timed.baseline = theirs.measurement(self.timer, watch.throttled, claim, ranked)
         self._bound(case, timed)
         return timed
+
+    def _timed_in_processes(
+        self,
+        case: Case,
+        pairs: Sequence[ProcessPair],
+        sets: Callable[[], InputSet],
+        timed: Timed,
+        watch: ClockWatch,
+    ) -> tuple[Samples, Samples]:
+        """The times of the candidate's calls, and of the baseline's, as their processes tell."""
+        measured = self._calls.times.measured
+        with measured("timing_warm_up"):
+            for pair in pairs:
+                self._processes.share_compiled(pair)
+                self._warm_up(pair, sets(), timed)
+        with measured("timing_pairs"):
+            ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
+        with measured("timing_other"):
+            self._warm_calls(pairs[0], sets(), ours, theirs, timed)
+            self._second_clock(pairs[0], sets(), ours, timed)
+        return ours, theirs
 
     def _pairs(self) -> list[ProcessPair]:
         """The process pairs of claimed times, joined when first needed."""

@@ -124,7 +124,6 @@ class ProcessPairs:
 
     def ready(self, checked: JudgedCall, note: Note) -> list[ProcessPair]:
         """Waits for every process; the checked process is the candidate of the first pair."""
-        self._context.wait_for_contexts()  # one that is being made disturbs what a process times
         up = [(b, e) for b, e in self._started if self._is_up(b, e, note)]
         candidates = [checked, *(e for baseline, e in up if not baseline)]
         baselines = [e for baseline, e in up if baseline]

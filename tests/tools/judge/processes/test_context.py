@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -344,8 +345,10 @@ def test_where_trials_follow_one_another_the_next_ones_processes_start_during_th
     assert (len(zygote.spawned), len(runners)) == (count + 3, 6), "but for one nothing is left"
     context.spawn()
     context.begin_next()
-    context.wait_for_contexts()
-    assert len(runners) == 9 and all(p.waited for p in (*zygote.spawned[1:], *runners[3:]))
+    with context.contexts_held():
+        assert len(runners) == 9
+    context.prewarm()
+    assert all(p.waited for p in (*zygote.spawned[1:], *runners[3:]))
 
 
 def test_as_many_processes_wait_after_a_trial_however_it_came_and_ended(runners):
@@ -380,8 +383,8 @@ def test_a_trial_goes_on_where_nothing_can_be_started_for_the_next(runners, monk
             patched.setattr(threading.Thread, "start", refused)
         context.begin_next()
     context.begin_next()
-    context.wait_for_contexts()
-    assert zygote.spawned and runners, "the trial after that finds them"
+    with context.contexts_held():
+        assert zygote.spawned and runners, "the trial after that finds them"
     context.close()
 
 
@@ -410,6 +413,23 @@ def test_only_what_still_makes_its_context_is_held_while_calls_are_replayed(runn
     assert sent[2:] == [(pid, signal.SIGCONT) for pid in late], "they go on whatever happened"
 
 
+def test_what_is_yet_to_be_started_for_the_next_trial_is_held_too(runners, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr(module.os, "kill", lambda pid, number: sent.append(pid))
+    context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
+    forked = zygote.spawn
+
+    def late(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        return forked(*arguments)
+
+    monkeypatch.setattr(zygote, "spawn", late)
+    monkeypatch.setattr(Process, "slow", 10)
+    context.begin_next()
+    with context.contexts_held():
+        assert zygote.spawned and set(sent) == {p.pid for p in (*zygote.spawned, *runners)}
+
+
 def test_processes_that_wait_for_a_trial_are_not_stopped_with_candidates(runners):
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.prewarm()
@@ -423,7 +443,8 @@ def test_a_zygote_that_dies_meanwhile_is_started_again_by_the_main_thread_alone(
     context, zygote = opened(GPU, memory=1 << 40, without_pause=True, **SEALED)
     zygote.alive = False
     context.begin_next()
-    context.wait_for_contexts()
+    with context.contexts_held():
+        pass
     assert zygote.successor is None and context.running is zygote
     context.prewarm()
     assert zygote.successor is not None and zygote.successor.spawned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from pathlib import Path
@@ -128,7 +129,7 @@ def run(
         memory_mhz=None,
         interpreted=False,
         cache_dir=tmp_path,
-        wait_for_contexts=lambda: None,
+        contexts_held=contextlib.nullcontext,
     )
     processes = Processes()
     parts = TrialParts(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,15 @@ class ScriptedContext:
     device: torch.device = CPU
     memory_mhz: int | None = None
     interpreted: bool = False
-    journal: list[str] = field(default_factory=list)
+    held: list[bool] = field(default_factory=lambda: [False])
+
+    @contextlib.contextmanager
+    def contexts_held(self) -> Iterator[None]:
+        self.held.append(True)
+        try:
+            yield
+        finally:
+            self.held.append(False)
 
 
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
@@ -82,6 +92,7 @@ def run(
     *,
     cancellation: Cancellation | None = None,
     deadline_s: float = 60.0,
+    context: ScriptedContext | None = None,
     **checks: Any,
 ) -> tuple[Timed, PairedTiming]:
     solution = make_solution(HONEST, definition="affine_n64")
@@ -96,7 +107,7 @@ def run(
     timing = PairedTiming(
         TrialParts(
             plan,
-            ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
+            context or ScriptedContext(H200),  # pyright: ignore[reportArgumentType]
             InputGenerator(operator, CPU, SeedBook(), PrefetchedInputs(1 << 20)),
             Reporter(lambda message: None, plan.evaluation_id),
             cancellation or Cancellation(),
@@ -168,6 +179,21 @@ def test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own():
     places = {tuple(a.offset for a in r.arguments if isinstance(a, wire.TensorRef)) for r in cold}
     assert len(places) == len(cold)
     assert len(set(seen)) >= len(cold)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_no_process_makes_its_context_while_calls_are_timed(wrong):
+    context = ScriptedContext(H200)
+    held: list[bool] = []
+
+    def watching(x, w, table, alpha):
+        held.append(context.held[-1])
+        y, row = honest(x, w, table, alpha)
+        return (y + 1 if wrong else y), row
+
+    timed, _ = run([ScriptedSession(watching, [9_000])], context=context)
+    assert held and all(held) and (timed.failure is not None) == wrong
+    assert context.held == [False, True, False], "they go on whatever happened"
 
 
 @pytest.mark.parametrize("wrong_at", range(1, 15))

@@ -33,10 +33,6 @@ class Context:
 
     cache_dir: Path
     device: torch.device = CPU
-    waited: bool = False
-
-    def wait_for_contexts(self) -> None:
-        self.waited = True
 
 
 class Building(ScriptedSession):
