@@ -23,7 +23,7 @@ import torch
 
 from ...applying.replaced_attribute import attribute_owner, replace_attribute
 from ...applying.routing import Applied
-from ..delayed_device import LONGER, DelayedDevice, keep_busy
+from ..delayed_device import LONGER, DelayedDevice, keep_busy, timed_events
 from .drift import drift_of, tensors_in
 from .predictions import DEVICE_BOUND
 from .step_timing import StepTimer
@@ -70,17 +70,17 @@ class NotedCall:
     )
     open: list[tuple[float, Any, Any]] = field(default_factory=list[tuple[float, Any, Any]])
 
-    def close(self, kind: StepKind, turn: int, event_us: float = 0.0) -> tuple[float, int]:
+    def close(self, kind: StepKind, turn: int, clock_us: float = 0.0) -> tuple[float, int]:
         """Takes the calls of a step that ended, whose work the device has done.
 
         Args:
-            event_us: that is in what two events tell of each.
+            clock_us: what two events tell of each above what it takes.
 
         Returns:
             Their time on the device, and how many they were.
         """
         each = [
-            (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3 - event_us)
+            (host_us, host_us if begun is None else begun.elapsed_time(ended) * 1e3 - clock_us)
             for host_us, begun, ended in self.open
         ]
         if each:
@@ -163,7 +163,7 @@ class PlacedSteps(StepTimer):
         for target in self.targets:
             for call in list(target.calls.values()):  # a thread of the program's may add one
                 if timed and kind is not StepKind.PLAIN:
-                    us, calls = call.close(kind, turn, self._device.event_us)
+                    us, calls = call.close(kind, turn, self._device.clock.reading_us)
                     calls_us, count = calls_us + us, count + calls
                 call.open = []
         if not timed:
@@ -171,10 +171,10 @@ class PlacedSteps(StepTimer):
         if kind is StepKind.PLAIN:
             self._look(self.host_ns[-1] / 1e9, self.step_ns[-1] / 1e9)
         elif kind is StepKind.ORIGINAL:
-            # Where the step waits for the device, the clocks are events alone, two for each call.
+            # Where the step waits for the device, its clocks are the events around each call alone.
             clocks_us = self.clocks_s * 1e6
             if self._device.bound:
-                clocks_us = 2 * count * self._device.event_us
+                clocks_us = count * self._device.clock.step_us
             self.rest_us[turn] = self.step_ns[-1] / 1e3 - clocks_us - calls_us
 
 
@@ -256,7 +256,7 @@ def _timed(
     """
     begun = ended = None
     if torch.cuda.is_initialized():
-        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begun, ended = timed_events()
         begun.record()
     begin = time.perf_counter()
     result = function(*args, **kwargs)
@@ -364,7 +364,7 @@ def _call_us(act: Callable[[], Any], calls: int) -> Span:
     if not torch.cuda.is_initialized():
         return host_s / calls * 1e6, host_s / calls * 1e6
     torch.cuda.synchronize()
-    started, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    started, ended = timed_events()
     keep_busy(host_s * LONGER)
     started.record()
     for _ in range(calls):

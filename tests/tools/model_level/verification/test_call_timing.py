@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from kernel_harness.tools.model_level import delayed_device
 from kernel_harness.tools.model_level.verification.applications import put
 from kernel_harness.tools.model_level.verification.call_timing import (
     NotedCall,
@@ -137,9 +136,9 @@ def test_a_thread_may_note_a_call_while_a_step_ends(program, placed, monkeypatch
         step(steps, lambda: program.block(x_of()))
     close = NotedCall.close
 
-    def closed(call: NotedCall, kind: StepKind, turn: int, event_us: float) -> tuple[float, int]:
+    def closed(call: NotedCall, kind: StepKind, turn: int, clock_us: float) -> tuple[float, int]:
         one.calls.setdefault("of a thread", NotedCall((), {}))
-        return close(call, kind, turn, event_us)
+        return close(call, kind, turn, clock_us)
 
     monkeypatch.setattr(NotedCall, "close", closed)
     step(steps, lambda: program.block(x_of()))
@@ -198,23 +197,6 @@ def test_what_a_step_takes_besides_its_calls_is_told_of_those_with_the_originals
     assert sorted(steps.rest_us) == [0, 1]
     # A busy machine makes a sleep longer; the calls of forty milliseconds are not in it.
     assert all(5_000 <= us < 35_000 for us in steps.rest_us.values())
-
-
-def test_a_device_is_held_back_where_steps_wait_for_it_alone(monkeypatch):
-    held: list[float] = []
-    monkeypatch.setattr(delayed_device, "keep_busy", held.append)
-    monkeypatch.setattr(delayed_device, "_event_us", lambda: 2.0)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    device = delayed_device.DelayedDevice()
-    device.hold()
-    assert not held and not device.event_us
-    device.look(0.010, waits=True)
-    device.hold()
-    assert held == [pytest.approx(0.015)] and device.event_us == 2.0
-    device.look(0.040, waits=False)
-    device.hold()
-    assert len(held) == 1 and not device.event_us
 
 
 class Event:
