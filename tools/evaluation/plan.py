@@ -135,6 +135,7 @@ class EvaluationRequest:
         pool: the devices of the model that was asked for, any of which will do; those of the
             service when empty.
         caller: the client that asks; those of one server take turns.
+        race: of which it is a run; within one the judge keeps the kernels that were compiled.
     """
 
     operator: Operator
@@ -157,6 +158,7 @@ class EvaluationRequest:
     devices: Sequence[str] = ()
     pool: Sequence[str] = ()
     caller: str = ""
+    race: str = ""
 
     def devices_among(self, own: Sequence[str]) -> Sequence[str]:
         """The devices that it may run on, of a service with some of its own."""
@@ -302,6 +304,7 @@ def make_plan(
         replay_seeds=dict(replay.evidence.seeds) if replay else {},
         replay_families=dict(replay.evidence.families) if replay else {},
         replay_generator=replay.evidence.input_source.generator.value if replay else "",
+        race=request.race,
         command=request.command,
     )
 

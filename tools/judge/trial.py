@@ -132,6 +132,7 @@ class Trial:
         """
         with self._times.measured("drain"):
             self._context.drain()
+        self._context.race_kernels.enter(self._plan.race)
         checks = self._plan.checks
         self._reporter.expect(2 + 2 * len(self.cases) + checks.held_out + checks.sizes)
         try:
@@ -158,7 +159,7 @@ class Trial:
                 self._context.begin_next()
         with self._times.measured("build"):
             self._reporter.step(Stage.COMPILE, "building")
-            self._timing.pairs.give_launchers(session)
+            self._timing.pairs.give_kernels(session)
             session.ask(self._build)
             if not self._context.interpreted and self._plan.checks.static_targets:
                 self._static.start()

@@ -85,8 +85,12 @@ class TrialProcesses:
     def close(self) -> None:
         """Ends every process of the trial and frees its memory, each whatever becomes of others.
 
-        All are asked to go at once: it takes the driver a while to take a context down.
+        All are asked to go at once: it takes the driver a while to take a context down. Later runs
+        of a race get what the first process has compiled.
         """
+        plan, first = self._plan, self.first
+        if plan.race and first is not None:
+            self._context.race_kernels.keep(plan.race, plan.content_hash, first.triton_cache)
         for session in self._sessions:
             session.ask_to_exit()
         for some in (self._endings, [session.close for session in self._sessions]):

@@ -40,9 +40,7 @@ class Checks(Message):
     objective: Literal["cold", "clean", "sustained", "warm"] = Field(
         default="cold", description="The times that rank."
     )
-    input_family: str = Field(
-        default="", description="Of inputs that are timed; empty: the operator's first."
-    )
+    input_family: str = Field(default="", description="Of timed inputs; empty: the first one.")
     sustained_passes: int = Field(
         default=0, ge=0, description="Passes of calls back to back, beside what ranks."
     )
@@ -117,6 +115,9 @@ class EvaluatePlan(OfOperator):
     )
     replay_generator: str = Field(
         default="", description="What `replay_seeds` were given to; empty where none are."
+    )
+    race: str = Field(
+        default="", description="Of which it is a run; compiled kernels are kept within one."
     )
     command: str = ""
     side_by_side: bool = Field(

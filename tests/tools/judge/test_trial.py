@@ -201,3 +201,36 @@ def test_an_operator_of_one_size_has_nothing_to_be_held_out(judge, tmp_path, fix
     assert (found.held_out is not None) == fixed
     if found.held_out is not None:
         assert (found.held_out.legal, found.held_out.called) == (0, 0)
+
+
+WRITER = """import os
+from pathlib import Path
+
+entry = Path(os.environ["TRITON_CACHE_DIR"], "A" * 52)
+print("found", entry.exists())
+entry.mkdir(parents=True, exist_ok=True)
+(entry / "kernel.cubin").write_bytes(b"code of ours")
+
+
+def run(x):
+    return x * 2
+"""
+"""A candidate that leaves compiled code for whom it may be given to."""
+
+
+def test_what_a_race_s_run_compiled_is_given_to_its_later_runs_and_to_no_other_trial(
+    judge, tmp_path
+):
+    operator(tmp_path)
+
+    def found(race: str, body: str = WRITER) -> bool:
+        record = judge.evaluate(plan(tmp_path, body, race=race))
+        assert record.status is Status.PASSED, record.failure
+        return "found True" in record.log
+
+    other = WRITER + "#\n"
+    assert not found("r") and not found("r", other), "of other sources"
+    assert found("r") and found("r", other)
+    assert not found("s"), "of another race"
+    assert found("s") and not found(""), "a winner that is judged"
+    assert not found("") and not found("s"), "a judged trial keeps nothing, and drops all"

@@ -27,7 +27,7 @@ from ...schema.evaluation import DeviceInfo, Isolation
 from ...settings import candidate_environment
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
 from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
-from .cleanup import private_folder
+from .cleanup import RACE_KERNELS, private_folder
 from .device import FAKE_TARGET, host_memory, isolation
 from .prewarmed import (
     CHECKED_AND_HELD_OUT,
@@ -40,6 +40,7 @@ from .prewarmed import (
     prewarm_count,
 )
 from .runner_process import RunnerProcess
+from .triton_cache import RaceKernels
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +101,14 @@ class JudgeContext:
     kept_baseline: KeptRunners | None = None
     """Of the operator that was judged last; see `timing.programs.kept_baseline`."""
     ending: list[threading.Thread] = field(default_factory=list)
+    race_kernels: RaceKernels = field(init=False)
     prewarmed: PrewarmedPool[ProcessSession] = field(init=False)
     recorders: PrewarmedPool[ProcessSession] = field(init=False)
     runners: PrewarmedPool[RunnerProcess] = field(init=False)
     _beginning: threading.Thread | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self.race_kernels = RaceKernels(self.cache_dir / f"{RACE_KERNELS}{os.getpid()}")
         processors = len(os.sched_getaffinity(0))
         memory = 0 if self.interpreted else self.info.memory_bytes or 0
         most = prewarm_count(memory, processors)
@@ -253,7 +256,8 @@ class JudgeContext:
             self.runners.begin(count)
 
     def end_prewarmed(self) -> None:
-        """Ends the processes that wait, which frees the device's memory."""
+        """Ends the processes that wait, which frees the device's memory; no race goes on."""
+        self.race_kernels.enter("")
         self._await_begun()
         self.prewarmed.close()
         self.recorders.close()

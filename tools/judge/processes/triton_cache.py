@@ -3,10 +3,11 @@
 Every candidate process has a Triton cache of its own, so each would compile each kernel again: half
 a second a kernel, times the processes of a timing. Kernels that one process of a candidate compiled
 are copied to its other processes of the same trial and to no others, since a file that a candidate
-wrote is as untrusted as the candidate. Two things are given to all: Triton's driver stubs, compiled
-by a process that ran nothing but a kernel of ours, and launchers that an operator's own baseline
-compiled. A launcher is C that Triton writes from the types of a kernel's arguments alone; compiling
-it takes as long as the kernel.
+wrote is as untrusted as the candidate; runs of one race count as a trial, since they decide nothing
+but who is judged, in trials to which nothing of the race is given. Two things are given to all:
+Triton's driver stubs, compiled by a process that ran nothing but a kernel of ours, and launchers
+that an operator's own baseline compiled. A launcher is C that Triton writes from the types of a
+kernel's arguments alone; compiling it takes as long as the kernel.
 
 Only what Triton names as its own is copied: files of its stages, in folders named by a digest.
 Triton writes absolute paths into an entry's group file; they are rewritten. Nothing is opened
@@ -26,12 +27,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...folders import remove_tree
 from ...settings import candidate_environment
 
 FOLDER = "triton"
 GROUP = "__grp__"
 MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
+MOST_RACE_BYTES = 1 << 30
+"""Of all the kernels of a race; what is compiled beyond that is compiled again."""
 _ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
 _LAUNCHER = re.compile(r"__triton_launcher\.[\w.-]{1,100}\.so\Z")
 _FILE = re.compile(r"[\w.-]{1,200}\.(?:json|source|ttir|ttgir|llir|ptx|cubin|so)\Z")
@@ -52,6 +56,41 @@ def copy_kernels(source: Path, target: Path) -> int:
 def copy_launchers(source: Path, target: Path) -> int:
     """Copies the launchers alone; returns how many were copied."""
     return _copy(source, target, _LAUNCHER)
+
+
+class RaceKernels:
+    """Kernels that the runs of one race compiled, each for later runs of the same sources.
+
+    Args:
+        folder: made when it is needed, and removed with what is in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._race = ""
+        self._bytes: dict[str, int] = {}
+
+    def enter(self, race: str) -> None:
+        """Drops the kernels of every other race; of a trial that is no race's run, all of them."""
+        if race != self._race:
+            self._race, self._bytes = race, {}
+            remove_tree(self._folder)
+
+    def give(self, race: str, content_hash: str | None, target: Path) -> int:
+        """Copies what runs of the race compiled of some sources; returns how many files."""
+        if not race or race != self._race or not content_hash:
+            return 0
+        return copy_kernels(self._folder / content_hash, target)
+
+    def keep(self, race: str, content_hash: str, source: Path) -> None:
+        """Keeps what a run of the race compiled, unless there is too much already."""
+        if not race or race != self._race or sum(self._bytes.values()) >= MOST_RACE_BYTES:
+            return
+        kept = self._folder / content_hash
+        with contextlib.suppress(OSError):  # as what cannot be copied is skipped
+            kept.mkdir(parents=True, exist_ok=True)
+            copy_kernels(source, kept)
+            self._bytes[content_hash] = sum(file.lstat().st_size for file in kept.rglob("*"))
 
 
 def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:

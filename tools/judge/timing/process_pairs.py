@@ -3,10 +3,10 @@
 Latency varies more between processes than within one (memory placement), so calls are timed in
 several pairs. They are started before the correctness checks, so that contexts and builds are ready
 by the time they are needed. Kernels compiled by one process are copied to the others with the same
-sources, within this trial: what a candidate's process wrote is given to none of a later trial. Only
-those of the operator's own baseline are kept, from processes in which nothing else ran; their
-launchers go to candidates, too. A process
-that cannot be used costs its pair and is noted; the candidate is not blamed.
+sources, within this trial: what a candidate's process wrote is given to none of a later trial, but
+for runs of one race to one another. Only those of the operator's own baseline are kept, from
+processes in which nothing else ran, and from none of a race; their launchers go to candidates, too.
+A process that cannot be used costs its pair and is noted; the candidate is not blamed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class ProcessPairs:
         self._compiling: CandidateSession | None = None
         own = plan.own_baseline_hash
         self._own_kernels = context.cache_dir / BASELINE_KERNELS / own if own else None
-        self._kept = self._own_kernels if plan.baseline_hash == own else None
+        # In a race it is given what a candidate wrote: it raced before it is met as a baseline.
+        kept = plan.baseline_hash == own and not plan.race
+        self._kept = self._own_kernels if kept else None
 
     def start(self, cases: Sequence[Case]) -> None:
         """Starts all processes, has each build and map its arena, without waiting; only once."""
@@ -96,19 +98,30 @@ class ProcessPairs:
     def restore_kernels(self, session: CandidateSession) -> None:
         """Copies the kernels that earlier trials compiled to a process of the baseline.
 
-        Of another baseline than the operator's own none are kept; it gets the launchers.
+        Of another baseline than the operator's own none are kept but within a race; it gets the
+        launchers.
         """
         own = _cache_of(session)
         if self._kept is None:
-            self.give_launchers(session)
+            self._give(session, self._plan.baseline_hash)
         elif own is not None:
             triton_cache.copy_kernels(self._kept, own)
             self._compiling = self._compiling or session
 
-    def give_launchers(self, session: CandidateSession) -> None:
-        """Copies the launchers of the operator's own baseline to a process, whatever is timed."""
-        own = _cache_of(session)
-        if self._own_kernels is not None and own is not None:
+    def give_kernels(self, session: CandidateSession) -> None:
+        """Copies the launchers of the operator's own baseline to a process of the candidate.
+
+        Within a race it gets the kernels that earlier runs of the same sources compiled, too.
+        """
+        self._give(session, self._plan.content_hash)
+
+    def _give(self, session: CandidateSession, content_hash: str | None) -> None:
+        own, race = _cache_of(session), self._plan.race
+        if own is None:
+            return
+        if race:
+            self._context.race_kernels.give(race, content_hash, own)
+        if self._own_kernels is not None:
             triton_cache.copy_launchers(self._own_kernels, own)
 
     def save_kernels(self) -> None:

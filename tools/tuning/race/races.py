@@ -10,6 +10,7 @@ are sealed, which takes longer. The last of a regime are evaluated with one anot
 from __future__ import annotations
 
 import contextlib
+import secrets
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ class DeviceRace:
         evaluations: by variant, the records of its runs.
         leads: by regime, of the fastest over the other finalists.
         seconds: of wall time, by part.
+        identity: tells the judge whose kernels a run may be given.
     """
 
     service: EvaluationService
@@ -69,6 +71,7 @@ class DeviceRace:
     leads: dict[str, list[Lead]] = field(default_factory=dict)
     runs: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def run(self, variants: Sequence[Variant]) -> Course:
         """The course of the race."""
@@ -107,6 +110,7 @@ class DeviceRace:
             started_from=variant.started_from,
             plan=variant.plan,
             sealed=self.sealed,
+            race=self.identity,
         )
 
     async def _evaluated(self, name: str, request: EvaluationRequest, words: str) -> Evaluation:

@@ -54,16 +54,15 @@ def test_what_is_no_build_stays_and_what_is_young_goes_when_it_must(cache):
 
 
 def test_what_was_left_over_goes(cache):
-    for name in (".draft-native-a-1-2", ".evicted-native-b-1", ".draft-native-young-1-3"):
+    young = ".draft-native-young-1-3"
+    for name in (".draft-native-a-1-2", ".evicted-native-b-1", ".race-1", young):
         (cache / name).mkdir()
         os.utime(cache / name, (1e9, 1e9))
-    os.utime(cache / ".draft-native-young-1-3")
+    os.utime(cache / young)
     (cache / "triton-kernels" / "what a candidate wrote").mkdir(parents=True)
     evict_builds(cache)
     left = {p.name for p in cache.iterdir()}
-    assert left == {*("native-a", "object-b", "baseline-kernels", "triton-seed", "notes")} | {
-        ".draft-native-young-1-3"
-    }
+    assert left == {"native-a", "object-b", "baseline-kernels", "triton-seed", "notes", young}
 
 
 def test_nobody_else_may_enter_the_cache(tmp_path):

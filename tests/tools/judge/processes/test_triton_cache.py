@@ -144,3 +144,59 @@ def test_what_triton_does_not_write_is_left_out(tmp_path):
     assert triton_cache.copy_kernels(source, target) == 2
     assert {p.name for p in (target / ENTRY).iterdir()} == {"kernel.json", "kernel.ptx"}
     assert [p.name for p in target.iterdir()] == [ENTRY]
+
+
+def compiled(folder, entry=ENTRY, nbytes=4):
+    """A process's folder with one compiled kernel."""
+    (folder / entry).mkdir(parents=True)
+    (folder / entry / "kernel.cubin").write_bytes(b"x" * nbytes)
+    return folder
+
+
+def given(kernels, target, race, content):
+    """How many files a process that starts now is given."""
+    target.mkdir()
+    assert kernels.give(race, content, target) == len(list(target.rglob("*.cubin")))
+    return len(list(target.rglob("*.cubin")))
+
+
+def test_runs_of_a_race_are_given_what_runs_of_the_same_sources_compiled(tmp_path):
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("r")
+    kernels.keep("r", "a", compiled(tmp_path / "first"))
+    kernels.enter("r")
+    assert given(kernels, tmp_path / "second", "r", "a") == 1
+    assert given(kernels, tmp_path / "other", "r", "b") == 0
+    assert given(kernels, tmp_path / "without", "r", None) == 0
+
+
+@pytest.mark.parametrize("entered", ["", "s"])
+def test_a_trial_of_no_race_or_of_another_has_all_dropped_for_good(tmp_path, entered):
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("r")
+    kernels.keep("r", "a", compiled(tmp_path / "first"))
+    assert given(kernels, tmp_path / "judged", entered, "a") == 0, "before it has entered"
+    kernels.enter(entered)
+    assert not (tmp_path / "race").exists()
+    kernels.keep("r", "a", compiled(tmp_path / "late"))
+    assert not (tmp_path / "race").exists(), "an end that comes late"
+    kernels.enter("r")
+    assert given(kernels, tmp_path / "again", "r", "a") == 0
+
+
+def test_a_trial_of_no_race_leaves_nothing_behind(tmp_path):
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("")
+    kernels.keep("", "a", compiled(tmp_path / "first"))
+    assert not (tmp_path / "race").exists()
+    assert given(kernels, tmp_path / "second", "", "a") == 0
+
+
+def test_a_race_keeps_no_more_than_so_many_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(triton_cache, "MOST_RACE_BYTES", 100)
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("r")
+    for content in ("a", "b"):
+        kernels.keep("r", content, compiled(tmp_path / content, nbytes=60_000))
+    assert given(kernels, tmp_path / "of-a", "r", "a") == 1
+    assert given(kernels, tmp_path / "of-b", "r", "b") == 0

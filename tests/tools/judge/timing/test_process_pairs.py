@@ -12,6 +12,7 @@ import torch
 
 from kernel_harness.tools.judge.processes.cleanup import BASELINE_KERNELS
 from kernel_harness.tools.judge.processes.lost import ProcessLost
+from kernel_harness.tools.judge.processes.triton_cache import RaceKernels
 from kernel_harness.tools.judge.timing.process_pairs import ProcessPairs
 from kernel_harness.tools.messages import candidate as wire
 from kernel_harness.tools.messages import judge as wire_judge
@@ -33,6 +34,7 @@ class Context:
 
     cache_dir: Path
     device: torch.device = CPU
+    race_kernels: Any = None
 
 
 class Building(ScriptedSession):
@@ -86,6 +88,8 @@ class Timing:
         own_baseline: bool = False,
         fates: dict[int, Any] | None = None,
         cache: Path | None = None,
+        race: str = "",
+        race_kernels: RaceKernels | None = None,
     ) -> None:
         self.folder, self._fates = folder, fates or {}
         self.started: list[tuple[bool, Building]] = []
@@ -96,8 +100,9 @@ class Timing:
             baseline=baseline,
             checks=wire_judge.Checks(blocks=3),
             own_baseline_hash=OWN.content_hash() if own_baseline else None,
+            race=race,
         )
-        context: Any = Context(cache or folder / "cache")
+        context: Any = Context(cache or folder / "cache", race_kernels=race_kernels)
         self.pairs = ProcessPairs(self.plan, context, affine(), random.Random(1), self._spawn)
         self.checked = Building(folder / "checked")
 
@@ -238,7 +243,7 @@ def compile_baseline(timing: Timing) -> None:
 def test_a_candidate_is_given_the_launchers_of_the_operator_s_own_baseline_alone(tmp_path, own):
     timing = Timing(tmp_path, own_baseline=own)
     compile_baseline(timing)
-    timing.pairs.give_launchers(timing.checked)
+    timing.pairs.give_kernels(timing.checked)
     assert timing.checked.compiled() == ({OURS} if own else set())
     assert not list(timing.checked.triton_cache.rglob("*.cubin"))
 
@@ -247,7 +252,7 @@ def test_a_candidate_that_is_timed_alone_is_given_them_too(tmp_path):
     compile_baseline(Timing(tmp_path, own_baseline=True))
     beside = {"own_baseline": True, "cache": tmp_path / "cache"}
     timing = Timing(tmp_path / "alone", baseline=None, **beside)
-    timing.pairs.give_launchers(timing.checked)
+    timing.pairs.give_kernels(timing.checked)
     assert timing.checked.compiled() == {OURS}
 
 
@@ -263,5 +268,57 @@ def test_another_baseline_is_given_them_too_and_nothing_of_it_is_kept(tmp_path):
     assert [session.compiled() for session in theirs] == [{OURS}] * 3
     assert not list(theirs[0].triton_cache.rglob("*.cubin"))
     theirs[0].compile(THEIRS)
+    timing.pairs.close()
+    assert sorted((tmp_path / "cache").rglob("*")) == kept
+
+
+def raced(tmp_path: Path, *contents: str) -> RaceKernels:
+    """What earlier runs of the race r compiled: of each of some contents a kernel."""
+    kernels = RaceKernels(tmp_path / "raced")
+    kernels.enter("r")
+    for number, content in enumerate(contents):
+        session = Building(tmp_path / f"raced-{number}")
+        session.compile(THEIRS)
+        kernels.keep("r", content, session.triton_cache)
+    return kernels
+
+
+CANDIDATE = make_solution(OTHER, definition="affine_n64").content_hash()
+
+
+def test_in_a_race_both_programs_are_given_what_runs_of_their_sources_compiled(tmp_path):
+    compile_baseline(Timing(tmp_path / "before", own_baseline=True, cache=tmp_path / "cache"))
+    opponent = make_solution(OTHER + "##\n", definition="affine_n64")
+    kernels = raced(tmp_path, CANDIDATE, opponent.content_hash())
+    options = {"own_baseline": True, "cache": tmp_path / "cache", "race_kernels": kernels}
+    for race, expected in (("r", {OURS, THEIRS}), ("", {OURS})):
+        timing = Timing(tmp_path / f"beside{race}", baseline=opponent, race=race, **options)
+        timing.pairs.give_kernels(timing.checked)
+        timing.pairs.start([CASE])
+        assert timing.checked.compiled() == expected
+        assert [s.compiled() for b, s in timing.started if b] == [expected] * 3
+
+
+@pytest.mark.parametrize("content", [OWN.content_hash(), CANDIDATE])
+def test_nothing_that_a_race_compiled_is_kept_as_the_own_baseline_s(tmp_path, content):
+    timing = Timing(tmp_path, own_baseline=True, race="r", race_kernels=raced(tmp_path, content))
+    timing.pairs.start([CASE])
+    timing.ready()
+    opponent = next(session for baseline, session in timing.started if baseline)
+    assert opponent.compiled() == ({THEIRS} if content == OWN.content_hash() else set())
+    opponent.compile(OURS)
+    timing.pairs.close()
+    assert not (tmp_path / "cache" / BASELINE_KERNELS).exists()
+
+
+def test_the_own_baseline_s_kernels_are_not_mixed_with_those_of_a_race(tmp_path):
+    compile_baseline(Timing(tmp_path / "before", own_baseline=True, cache=tmp_path / "cache"))
+    kept = sorted((tmp_path / "cache").rglob("*"))
+    options = {"own_baseline": True, "cache": tmp_path / "cache"}
+    timing = Timing(tmp_path / "race", race="r", race_kernels=raced(tmp_path), **options)
+    timing.pairs.start([CASE])
+    timing.ready()
+    opponent = next(session for baseline, session in timing.started if baseline)
+    assert opponent.compiled() == {OURS}, "the launchers, and no kernel of another folder"
     timing.pairs.close()
     assert sorted((tmp_path / "cache").rglob("*")) == kept

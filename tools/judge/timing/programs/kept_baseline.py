@@ -180,6 +180,7 @@ def _key(plan: EvaluatePlan) -> BaselineKey | None:
         or plan.scope not in SCOPES
         or not plan.sealed_clock
         or plan.replay_seeds
+        or plan.race  # its process was given what a candidate's wrote
     ):
         return None
     return BaselineKey(_operator(plan), own)

@@ -70,6 +70,7 @@ def test_what_a_trial_gives_back_the_next_of_the_same_baseline_takes():
         {"sealed_clock": False},
         {"baseline": None},
         {"replay_seeds": {"a": [1]}},
+        {"race": "r"},
     ],
 )
 def test_nothing_is_kept_of_others_baselines_or_for_records_that_promote(more):
