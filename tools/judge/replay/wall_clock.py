@@ -9,8 +9,8 @@ of it beyond its span is what surrounds every call.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from ...messages.runner import (
@@ -32,6 +32,10 @@ from .witness import Witness, standard_error, t_quantile, witness_of
 
 CALLS = 200
 BATCHES = 6
+TRIES = 3
+LARGE_ERROR = 0.5
+"""Of the mean: with that, half of what a call takes could be told. On an H200 one batch of six that
+the machine disturbed made an error of six times the mean."""
 YARDSTICK_SPANS = 20
 YARDSTICK_CALLS = 20
 """In a batch of them back to back; in a longer one `LONGER_PASSES` times as many."""
@@ -200,8 +204,7 @@ def back_to_back(
         return runner.timed_ask(request, BatchDone, timeout_s)[1]
 
     wall(False)  # the first captures its graph
-    measured = alternating(wall, batches)
-    return witness_of(*measured, calls * (LONGER_PASSES - 1), surplus_ns=0.0)
+    return _least_scattered(wall, batches, calls * (LONGER_PASSES - 1))
 
 
 def witness_in(
@@ -240,13 +243,30 @@ def witness_in(
 
     for with_call in (True, False):
         wall(with_call)  # the first of each captures its graph
-    return witness_of(
-        *alternating(wall, batches.count),
-        whole,
-        surplus_ns=surplus.mean_ns,
-        surplus_error_ns=surplus.error_ns,
-        note=note,
-    )
+    return replace(_least_scattered(wall, batches.count, whole, surplus), note=note)
+
+
+def _least_scattered(
+    wall: Callable[[bool], int], count: int, calls: int, surplus: Surplus = Surplus()
+) -> Witness:
+    """The bound by batches, which are all made again while they scatter too much to bound anything.
+
+    Something else on the machine may lengthen one. It is not left out: device code could have its
+    own slow batches left out so. Who wants a large error gets more batches and the least error.
+    """
+    found: list[Witness] = []
+    while len(found) < TRIES:
+        found.append(
+            witness_of(
+                *alternating(wall, count),
+                calls,
+                surplus_ns=surplus.mean_ns,
+                surplus_error_ns=surplus.error_ns,
+            )
+        )
+        if found[-1].error_ns - surplus.error_ns <= LARGE_ERROR * found[-1].mean_ns:
+            return found[-1]
+    return min(found, key=lambda one: one.error_ns)
 
 
 def graph_calls(nodes: int, calls: int) -> int:

@@ -91,7 +91,6 @@ def witness_of(
     *,
     surplus_ns: float,
     surplus_error_ns: float = 0.0,
-    note: str = "",
 ) -> Witness:
     """The bound from batches of `calls` (flush + call), and of as many flushes.
 
@@ -101,7 +100,6 @@ def witness_of(
         calls: in each batch.
         surplus_ns: per call, what the wall time holds beside the span.
         surplus_error_ns: how uncertain that is.
-        note: goes into the result.
 
     Raises:
         ValueError: with fewer than three batches of a kind, or without calls.
@@ -118,7 +116,6 @@ def witness_of(
         calls=calls,
         standard_error_ns=scatter,
         batches=len(each),
-        note=note,
     )
 
 

@@ -47,6 +47,15 @@ def test_a_clock_that_follows_the_power_of_batches_accuses_nobody():
     assert contradicts(witness, 185_900.0)
 
 
+@given(spans, st.floats(0, 1e8), st.integers(1, 5), st.booleans())
+def test_batches_that_were_disturbed_refuse_nobody(span, longer, count, with_calls):
+    """Unless nearly all of one kind were, by as much: they scatter by more than they move."""
+    even = [50 * (span + 35_000.0)] * 6, [50 * 35_000.0] * 6
+    one = even[0 if with_calls else 1]
+    one[:count] = [ns + longer for ns in one[:count]]
+    assert not contradicts(witness_of(*even, 50, surplus_ns=0.0), span)
+
+
 @given(spans, st.floats(-1e7, 1e7))
 def test_what_drifts_from_pair_to_pair_falls_out(span, drift):
     flushes = [1e6 + n * drift for n in range(6)]
