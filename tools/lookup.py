@@ -338,7 +338,6 @@ class Lookup:
         Raises:
             RequestError: when nothing varies, a constant cannot be changed, or a name is unknown.
         """
-        # As above: few calls ask for variants.
         from .tuning.service import TuningRequest
         from .tuning.variants import (
             MOST_VARIANTS,
@@ -348,10 +347,15 @@ class Lookup:
             repeated_name,
         )
 
-        if (name := repeated_name([*([workspace] if workspace else []), *workspaces])) is not None:
+        named = [*([workspace] if workspace is not None else []), *workspaces]
+        if (name := repeated_name(named)) is not None:
             raise RequestError(f"Workspace {name!r} is named twice", remedy="Name each once.")
-        first = workspace or next(iter(workspaces), None)
-        base = self.evaluation_request(workspace=first, **asked)
+        if not named:
+            raise RequestError(
+                "It is not said what varies",
+                remedy="Pass workspace, whose constants vary, or workspaces, each as it is.",
+            )
+        base = self.evaluation_request(workspace=named[0], **asked)
         if base.ladder:
             raise RequestError("Variants have no ladder", remedy="Ask for it with the winner.")
         found: list[Variant] = []

@@ -22,6 +22,8 @@ ROWS = 40
 ID_CHARACTERS = 8
 """Of an id's end, which get_evaluation understands."""
 WORDS = 90
+WORDS_IN_FULL = 400
+"""Of the first failure that the table cuts."""
 _ORDER = ("fastest", "tied", "slower", "passed", "compiled", "undecided", "pruned", "failed")
 
 
@@ -85,6 +87,7 @@ def _answer(tuned: Tuned, rows: int) -> VariantsAnswer:
         words,
         _table(tuned, shown[:rows]),
         left,
+        _failure_in_full(shown[:rows]),
         *tuned.notes,
         f"Next: {_next(tuned, winners, start)}",
     )
@@ -171,6 +174,20 @@ def _table(tuned: Tuned, results: Sequence[VariantResult]) -> str:
         words = one_line(result.words, WORDS)
         rows.append([result.variant.name, str(result.state), *times, *took, identity, words])
     return table([*header, "why"], rows)
+
+
+def _failure_in_full(results: Sequence[VariantResult]) -> str | None:
+    """The first failure that the table cuts, with all values of its variant."""
+    for result in results:
+        if result.state == "failed" and len(one_line(result.words, WORDS_IN_FULL)) > WORDS:
+            given = ", ".join(f"{name}={value!r}" for name, value in result.variant.values.items())
+            name = (
+                f"{result.variant.name} ({one_line(given, WORDS)})"
+                if given
+                else result.variant.name
+            )
+            return f"In full, {name}: {one_line(result.words, WORDS_IN_FULL)}"
+    return None
 
 
 def _resources(result: VariantResult) -> str:

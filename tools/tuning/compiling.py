@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..errors import HarnessError
 from ..evaluation.judge_pool import JudgePool, error_of
 from ..evaluation.plan import EvaluationRequest
 from ..evaluation.service import Evaluated, EvaluationService
@@ -78,7 +77,7 @@ class _Together:
                 continue
             try:
                 await self._carried_out(len(tasks))
-            except HarnessError as error:
+            except Exception as error:  # of any kind: who waits for a report would wait for ever
                 self._queued.clear()
                 for report in self._reports.values():
                     if not report.done():

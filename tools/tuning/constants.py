@@ -75,11 +75,19 @@ class Constants:
         """The source that holds a constant, and what is to be written there for a value.
 
         Raises:
-            RequestError: when the value is none that the language has a literal for.
+            RequestError: when the value is none that the language has a literal for, or is a text
+                and the source has a number there.
         """
         refuse_value(name, value)
         held = self._held[name]
-        module = python_constants if held.path.endswith(PYTHON_FILES) else macros
+        python = held.path.endswith(PYTHON_FILES)
+        if python and isinstance(value, str) and _is_number(held.places[0].written):
+            raise RequestError(
+                f"The value {one_line(repr(value), 80)} of {name!r} is a text, where {held.path} "
+                f"has the number {held.places[0].written}",
+                remedy="Pass numbers without quotation marks.",
+            )
+        module = python_constants if python else macros
         return held.path, [(place, module.literal(name, value, place)) for place in held.places]
 
     def _changed(self, path: str, values: Mapping[str, Any]) -> str:
@@ -114,9 +122,10 @@ class Constants:
         raise RequestError(
             f"The constant {one_line(constant, 80)!r} cannot be changed: "
             + ("; ".join(reasons[:4]) or "no source assigns it"),
-            remedy=f"{self._listed()}Write it as a literal at the top level of a Python source "
-            "(BLOCK = 64), in a table there (_tile = {'BM': 64}), as a keyword of a launch "
-            "(num_warps=4), or in CUDA as #define BLOCK 64 or constexpr int BLOCK = 64.",
+            remedy=f"{self._listed()}Write it as a literal, once, at the top level of a Python "
+            "source or in a function of it (BLOCK = 64), in a table (_tile = {'BM': 64}), as a "
+            "keyword of a launch (num_warps=4), or in CUDA as #define BLOCK 64 or constexpr int "
+            "BLOCK = 64.",
         )
 
     def _listed(self) -> str:
@@ -157,6 +166,14 @@ class Constants:
                             f"{other!r} and {name!r} are one place of {held.path}",
                             remedy="Name it once.",
                         )
+
+
+def _is_number(written: str) -> bool:
+    try:
+        float(written)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse_value(name: str, value: Any, depth: int = 0) -> None:

@@ -1,7 +1,7 @@
 """Where Python sources hold a constant: assignments, tables, launches; and how it is replaced.
 
-It parses and never imports. An assignment counts at the top level of a module, where it is the only
-one of its name; whoever rebinds a name elsewhere computes it.
+It parses and never imports. An assignment counts where it is the only one of its name: at the top
+level of a module, or in one function; whoever rebinds a name elsewhere computes it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..text import python_tree
 from .places import Edit, ValuePlace, edited, moved
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_OWN_TARGETS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
 _BOM = "\ufeff"
 MOST_LINES = 4
 """That are named of a variable's assignments."""
@@ -34,13 +34,13 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
     if isinstance(found, str) and (owner or not found):
         launched = _of_launches(tree, owner, key)
         found = launched if not isinstance(launched, str) else found or launched
-    if not (found or owner):
-        found = _of_functions(tree, constant)
+    if isinstance(found, str) and _may_be_local(tree, owner, key):
+        found = _of_functions(tree, owner, key) or found
     return found if isinstance(found, str) else [_placed(text, node) for node in found]
 
 
 def names(text: str) -> list[str]:
-    """What a call may name here: constants of the module, and keywords of launches.
+    """What a call may name here: constants of the module and of functions, keywords of launches.
 
     Entries of tables and functions that answer tiles can be named, too; they are not listed.
     """
@@ -56,7 +56,15 @@ def names(text: str) -> list[str]:
         for keyword in node.keywords
         if keyword.arg is not None
     ]
-    found = dict.fromkeys([*assigned, *passed])
+    local = [
+        name
+        for function in ast.walk(tree)
+        if isinstance(function, _FUNCTIONS) and not function.decorator_list
+        for node in _statements(function.body)
+        for name in sorted(_bound_by(node))
+        if _is_value(node)
+    ]
+    found = dict.fromkeys([*assigned, *passed, *local])
     return [name for name in found if not isinstance(places(text, name), str)]
 
 
@@ -118,12 +126,57 @@ def _of_module(tree: ast.Module, name: str) -> list[ast.AST] | str:
     return [node] if _is_literal(node) else f"is computed, in line {node.lineno}"
 
 
-def _of_functions(tree: ast.Module, name: str) -> str:
-    """Why a name is no constant that functions assign, of their own; empty where none does."""
+def _may_be_local(tree: ast.Module, owner: str, name: str) -> bool:
+    """Whether a name is none of the module's, and all that launches are given by it is itself."""
+    if owner:
+        return any(isinstance(node, _FUNCTIONS) and node.name == owner for node in ast.walk(tree))
+    values = [value for given in _launched(tree, "", name).values() for value in given]
+    itself = all(isinstance(value, ast.Name) and value.id == name for value in values)
+    return itself and not any(_bindings(tree, name))
+
+
+def _of_functions(tree: ast.Module, owner: str, name: str) -> list[ast.AST] | str:
+    """The value of the only assignment to a variable of a function, of that name if one is given.
+
+    Else why that is no constant; empty where no function has such a variable.
+    """
+    found = [
+        (function, node)
+        for function in ast.walk(tree)
+        if isinstance(function, _FUNCTIONS) and owner in ("", function.name)
+        for node in _statements(function.body)
+        if name in _bound_by(node)
+    ]
+    if not found:
+        return "" if owner else _of_others(tree, name)
+    lines = ", ".join(str(node.lineno) for _, node in found[:MOST_LINES])
+    functions = {id(function): function for function, _ in found}
+    if len(functions) > 1:
+        names = dict.fromkeys(f"{function.name}.{name}" for function in functions.values())
+        choice = f"; name {' or '.join(names)}" if len(names) == len(functions) else ""
+        return f"is assigned within several functions, in lines {lines}{choice}"
+    (function,) = functions.values()
+    bound = [
+        node
+        for node in ast.walk(function)
+        if (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
+        or (isinstance(node, ast.arg) and node.arg == name)
+        or (isinstance(node, ast.Global | ast.Nonlocal) and name in node.names)
+    ]
+    if len(found) > 1 or len(bound) > 1:
+        return f"is bound several times within {function.name}, in line {lines}"
+    value = _value_for(found[0][1], name)
+    if value is None:
+        return f"is not assigned alone, in line {lines}"
+    return [value] if _is_literal(value) else f"is computed within a function, in line {lines}"
+
+
+def _of_others(tree: ast.Module, name: str) -> str:
+    """Where a class or an expression binds a name, in words; empty where none does."""
     stored = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name]
     lines = sorted({n.lineno for n in stored if isinstance(n.ctx, ast.Store)})
     words = ", ".join(map(str, lines[:MOST_LINES]))
-    return f"is assigned within a function, in line {words}" if lines else ""
+    return f"is bound in line {words}, by neither the module nor a function" if lines else ""
 
 
 def _assigned(tree: ast.Module, name: str) -> ast.expr | ast.FunctionDef | str:
@@ -141,15 +194,27 @@ def _assigned(tree: ast.Module, name: str) -> ast.expr | ast.FunctionDef | str:
         return f"is bound in line {lines}, not at the top level"
     if isinstance(node, ast.FunctionDef):
         return "is a decorated function, no constant" if node.decorator_list else node
-    alone = (
-        isinstance(node, ast.Assign)
-        and len(node.targets) == 1
-        and isinstance(node.targets[0], ast.Name)
-    )
-    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        if alone or isinstance(node, ast.AnnAssign):
-            return _in_constexpr(node.value)
-    return f"is not assigned alone, in line {lines}"
+    value = _value_for(node, name)
+    return f"is not assigned alone, in line {lines}" if value is None else value
+
+
+def _value_for(node: ast.stmt, name: str) -> ast.expr | None:
+    """What an assignment gives a name, alone or beside others: `BLOCK = 64`, `M, N = 64, 32`."""
+    if isinstance(node, ast.AnnAssign):
+        return _in_constexpr(node.value) if node.value else None
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return None
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name):
+        return _in_constexpr(value)
+    if not (isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)):
+        return None
+    if len(target.elts) != len(value.elts) or not all(
+        isinstance(part, ast.Name) for part in target.elts
+    ):
+        return None  # what a star takes is known when it runs
+    given = [v for t, v in zip(target.elts, value.elts, strict=True) if ast.unparse(t) == name]
+    return _in_constexpr(given[0]) if len(given) == 1 else None
 
 
 def _of_table(tree: ast.Module, owner: str, key: str) -> list[ast.AST] | str:
@@ -172,13 +237,7 @@ def _of_table(tree: ast.Module, owner: str, key: str) -> list[ast.AST] | str:
 
 def _of_launches(tree: ast.Module, kernel: str, keyword: str) -> list[ast.AST] | str:
     """The values that launches of a kernel, `kernel[grid](…)`, give a keyword."""
-    launches: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
-            name = ast.unparse(node.func.value)
-            given = [k.value for k in node.keywords if k.arg == keyword]
-            if given and kernel in ("", name):
-                launches.setdefault(name, []).extend(given)
+    launches = _launched(tree, kernel, keyword)
     if not launches:
         return f"is passed by no launch of {kernel}" if kernel else ""
     if len(launches) > 1:
@@ -189,6 +248,18 @@ def _of_launches(tree: ast.Module, kernel: str, keyword: str) -> list[ast.AST] |
     if computed:
         return f"is passed to {name} as an expression, in line {', '.join(computed)}"
     return list(values)
+
+
+def _launched(tree: ast.Module, kernel: str, keyword: str) -> dict[str, list[ast.expr]]:
+    """By kernel, or of that kernel alone, the values that its launches give a keyword."""
+    launches: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
+            name = ast.unparse(node.func.value)
+            given = [k.value for k in node.keywords if k.arg == keyword]
+            if given and kernel in ("", name):
+                launches.setdefault(name, []).extend(given)
+    return launches
 
 
 def _bindings(tree: ast.Module, name: str) -> Iterator[ast.stmt]:

@@ -29,7 +29,8 @@ class VariantState(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     UNDECIDED = "undecided"
-    """Nothing was found out: the machine lacks something, or the harness failed."""
+    """Nothing was found out: the machine lacks something, nothing can be compiled before it runs,
+    or the harness failed."""
 
 
 @dataclass
@@ -60,9 +61,11 @@ class VariantResult:
             return  # where two are under way at once, the one that it passes may end last
         failure = evaluation.failure
         if evaluation.status in UNFAILED:
-            ran = evaluation.scope is not Scope.STATIC
-            self.state = VariantState.PASSED if ran else VariantState.COMPILED
-            self.words = (evaluation.partial_reason if ran else _uncompiled(evaluation)) or ""
+            if evaluation.scope is not Scope.STATIC:
+                self.state, self.words = VariantState.PASSED, evaluation.partial_reason or ""
+                return
+            self.words = _uncompiled(evaluation) or ""
+            self.state = VariantState.UNDECIDED if self.words else VariantState.COMPILED
             return
         undecided = evaluation.status in UNDECIDED
         self.state = VariantState.UNDECIDED if undecided else VariantState.FAILED

@@ -170,6 +170,27 @@ async def test_without_a_gpu_all_are_compiled_and_listed_and_it_is_said_that_non
     assert len(harness.archive.trials.refs()) == 4, "each is a trial in git"
 
 
+async def test_a_failure_that_the_table_cuts_is_said_in_full_with_its_values(
+    connect: Any, harness: ScriptedHarness
+) -> None:
+    said = "It does not compile: " + "word " * 30 + "and the end."
+
+    def verdict(plan: Any) -> dict[str, Any]:
+        failure = Failure(
+            stage=Stage.COMPILE, kind="does_not_compile", message=said, remedy="Correct it."
+        )
+        return {"status": Status.COMPILE_ERROR, "stage": Stage.COMPILE, "failure": failure}
+
+    harness.verdict = verdict
+    async with connect() as client:
+        await opened(client)
+        grid = {"one": {"BLOCK": [16], "STAGES": 3}}
+        found = await good(client, "evaluate_variants", workspace="mine", variants=grid)
+        none = await refused(client, "evaluate_variants", variants=grid)
+    assert f"In full, one (BLOCK=16, STAGES=3): COMPILE_ERROR: {said}" in found["summary"]
+    assert "Pass workspace, whose constants vary, or workspaces" in none
+
+
 async def test_the_interpreter_judges_each_when_it_is_asked_to(
     connect: Any, harness: ScriptedHarness
 ) -> None:

@@ -59,9 +59,10 @@ def compiled(service, operator, programs, told=None):
 
     async def together():
         requests = [EvaluationRequest(operator, p, Scope.STATIC) for p in programs]
-        found = await compiling.compile_together(evaluations, pool, "cpu", requests, progress)
-        await pool.close()
-        return found
+        try:
+            return await compiling.compile_together(evaluations, pool, "cpu", requests, progress)
+        finally:
+            await pool.close()
 
     return asyncio.run(together())
 
@@ -148,3 +149,14 @@ def test_a_judge_that_does_not_start_is_told_of_each(tmp_path, operator):
     (found,) = compiled((made, pool), operator, [program("fine", 1)])
     assert found.status is Status.INFRASTRUCTURE_ERROR
     assert found.failure is not None and "no torch here" in found.failure.message
+
+
+def test_an_error_of_any_kind_ends_the_call(service, operator):
+    """Whoever waited for a record waited for ever."""
+
+    class Torn(list):
+        def append(self, told):
+            raise ValueError("the client is gone")
+
+    with pytest.raises(ValueError, match="the client is gone"):
+        compiled(service, operator, [program(f"p{n}", n) for n in range(3)], Torn())

@@ -7,7 +7,6 @@ import pytest
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.tuning.constants import MOST_CHARACTERS, Constants
-from kernel_harness.tools.tuning.python_constants import places
 
 SOURCES = {
     "main.py": "from other import LATER\nBLOCK = 64\nWARPS = 4\n_tile = {'BM': 1}\n"
@@ -54,13 +53,6 @@ def test_some_of_the_constants_may_be_left_as_they_are():
     assert constants.with_values({"BLOCK": 64}, "same").content_hash() == program().content_hash()
 
 
-def test_of_a_variable_of_a_function_the_line_is_said():
-    """No source was said to assign it."""
-    text = "def run(x):\n    block = 1024\n    return x[:block]\n"
-    said = places(text, "block")
-    assert said == "is assigned within a function, in line 2"
-
-
 @pytest.mark.parametrize(
     ("names", "words"),
     [
@@ -89,6 +81,16 @@ def test_what_is_no_literal_is_refused(value):
         Constants(program(), ["BLOCK"]).with_values({"BLOCK": value}, "bad")
 
 
+def test_a_text_where_a_number_stands_is_refused():
+    """It was compiled, and the answer cut what the compiler said of it."""
+    values = {"BLOCK": "four"}
+    with pytest.raises(RequestError, match=r"'four' of 'BLOCK' is a text, where main\.py .* 64"):
+        Constants(program(), ["BLOCK"]).with_values(values, "bad")
+    words = {"MODE": "slow", "WARPS": 4.5, "main.py::BLOCK": None, "DEPTH": "OTHER"}
+    more = program(mode__py="MODE = 'fast'\n")
+    Constants(more, list(words)).with_values(words, "good")
+
+
 def test_a_source_that_is_too_long_to_be_read_is_said():
     long = program(long__py="HERE = 1\n" + "#" * MOST_CHARACTERS)
     with pytest.raises(RequestError, match="more than the"):
@@ -100,4 +102,4 @@ def test_a_refusal_names_the_constants_that_there_are():
     with pytest.raises(RequestError) as refused:
         Constants(program(launch__py=launched), ["nowhere"])
     listed = refused.value.remedy.partition(". ")[0]
-    assert listed == "It holds BLOCK, WARPS, _tile, LATER, BOTH, DEPTH, num_warps"
+    assert listed == "It holds BLOCK, WARPS, _tile, LATER, BOTH, DEPTH, num_warps, TOP"

@@ -32,6 +32,7 @@ if BLOCK:
 for looped in (1, 2):
     pass
 shared = 3
+starred, *others = 1, 2
 
 
 def _tiling(rows):
@@ -80,6 +81,7 @@ def changed(constant: str, value: object, source: str = SOURCE) -> str:
         ("split", True, "split=1", "split=True"),
         ("_step.num_stages", 4, "num_stages=2", "num_stages=4"),
         ("imported.num_stages", 4, "num_stages=3", "num_stages=4"),
+        ("second", 8, "1, 2\nif", "1, 8\nif"),
     ],
 )
 def test_only_the_value_changes(constant, value, old, new):
@@ -99,7 +101,7 @@ def test_a_function_is_given_its_answer():
         ("twice", "bound several times, in lines 10, 11"),
         ("computed", "computed, in line 12"),
         ("both", "not assigned alone"),
-        ("first", "not assigned alone"),
+        ("starred", "not assigned alone"),
         ("nested", "not at the top level"),
         ("looped", "not assigned alone"),
         ("shared", "global"),
@@ -117,6 +119,89 @@ def test_a_function_is_given_its_answer():
 def test_what_is_no_constant_is_said_why(constant, words):
     found = places(SOURCE, constant)
     assert isinstance(found, str) and words in found
+
+
+LOCAL = """
+import triton
+
+
+@triton.jit
+def _step(x, WARPS: tl.constexpr, block_v: tl.constexpr):
+    depth: tl.constexpr = tl.constexpr(2)
+
+
+def helper(rows):
+    width = 4
+    return rows // width
+
+
+def run(x, given=3):
+    block_h, block_v = 1, 32  # µs
+    num_warps, width = 4, 8
+    rebound = 1
+    rebound += 1
+    chained = alike = 1
+    computed = x.numel()
+    mixed = 2
+    if x is None:
+        given = 4
+    for looped in (1, 2):
+        inner = 5
+    hidden = 6
+
+    def nested():
+        nonlocal hidden
+        hidden = 7
+        deep = block_v
+
+    _step[(block_h,)](x, WARPS=num_warps, num_warps=num_warps, block_v=block_v, mixed=mixed)
+    _step[(2,)](x, mixed=2)
+
+
+class Tile:
+    size = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "old", "new"),
+    [
+        ("block_h", 2, "= 1, 32", "= 2, 32"),
+        ("block_v", 64, "1, 32", "1, 64"),
+        ("run.block_v", 64, "1, 32", "1, 64"),
+        ("num_warps", 8, "= 4, 8", "= 8, 8"),
+        ("depth", 3, "constexpr(2)", "constexpr(3)"),
+        ("helper.width", 1, "width = 4\n", "width = 1\n"),
+        ("run.width", 1, "4, 8", "4, 1"),
+        ("inner", 1, "inner = 5", "inner = 1"),
+    ],
+)
+def test_a_variable_that_a_function_assigns_once_is_a_constant(constant, value, old, new):
+    """No source was said to assign it: programs that ship name their tiles so."""
+    assert changed(constant, value, LOCAL) == LOCAL.replace(old, new)
+
+
+@for_each(
+    "constant, words",
+    [
+        ("width", "within several functions, in lines 11, 17; name helper.width or run.width"),
+        ("rebound", "bound several times within run, in line 18, 19"),
+        ("chained", "not assigned alone"),
+        ("computed", "computed within a function, in line 21"),
+        ("given", "bound several times within run"),
+        ("looped", "not assigned alone"),
+        ("hidden", "within several functions"),
+        ("nested.hidden", "bound several times within nested"),
+        ("deep", "computed within a function"),
+        ("mixed", "as an expression"),
+        ("WARPS", "as an expression"),
+        ("run.absent", "no launch of run"),
+        ("size", "in line 39, by neither the module nor a function"),
+    ],
+)
+def test_what_a_function_does_not_assign_once_is_said_why(constant, words):
+    found = places(LOCAL, constant)
+    assert isinstance(found, str) and words in found, found
 
 
 def test_what_nothing_is_called_is_nowhere():
