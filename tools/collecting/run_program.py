@@ -9,7 +9,6 @@ take their share of the time. PROGRAM is a file, or `-m` and a module. Started b
 from __future__ import annotations
 
 import json
-import runpy
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..errors import HarnessError, RequestError
+from ..errors import HarnessError
 from ..text import counted
 from .drafting.dataset_files import COUNTS, WrittenDefinition
 from .tracing import trace
+from .user_program import run_to_end, stand_in
 
 FAILED = 2
 """Exit status when nothing was run, for an argument cannot be honoured."""
@@ -29,9 +29,6 @@ FAILED = 2
 def main(arguments: list[str]) -> int:
     """Runs the program and says what was written; returns the exit status."""
     out, share, targets, *program = arguments
-    by_module = program[0] == "-m"
-    sys.argv = program[1:] if by_module else program
-    sys.path.insert(0, str(Path.cwd() if by_module else Path(program[0]).resolve().parent))
     written: list[WrittenDefinition] = []
     status = 0
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -39,18 +36,9 @@ def main(arguments: list[str]) -> int:
         # of its own to end puts it in this one's place.
         signal.signal(signal.SIGTERM, _ended)
     try:
-        if not by_module and not Path(program[0]).exists():
-            raise RequestError(
-                f"There is no program {program[0]}", remedy="Name its file, or -m and its module."
-            )
+        stand_in(program)
         with trace(out, targets.split(",") if targets else None, share=float(share)) as written:
-            try:
-                if by_module:
-                    runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-                else:
-                    runpy.run_path(program[0], run_name="__main__")
-            except SystemExit as ended:
-                status = _status(ended)
+            status = run_to_end(program)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
@@ -60,14 +48,6 @@ def main(arguments: list[str]) -> int:
         raise
     _say(out, written)
     return status
-
-
-def _status(ended: SystemExit) -> int:
-    """A program's exit status; what it says instead of one is said, as Python does."""
-    if ended.code is None or isinstance(ended.code, int):
-        return ended.code or 0
-    sys.stderr.write(f"{ended.code}\n")
-    return 1
 
 
 def _say(out: str, written: Sequence[WrittenDefinition]) -> None:

@@ -1,14 +1,13 @@
-"""A user's program: named on a command line, started, and run as if by itself."""
+"""A user's program: named on a command line, started, and watched while it is run."""
 
 from __future__ import annotations
 
-import contextlib
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..collecting.user_program import run_to_end, stand_in
 from ..errors import RequestError
 
 FAILED = 2
@@ -23,48 +22,11 @@ def run_as_main(program: Sequence[str], prepare: Callable[[], None]) -> int:
         prepare: is called before, when what the program imports can be imported.
 
     Raises:
-        RequestError: when the file is not there.
+        RequestError: when the file or the module is not there.
     """
-    by_module = program[0] == "-m"
-    if not by_module and not Path(program[0]).exists():
-        raise RequestError(
-            f"There is no program {program[0]}", remedy="Name its file, or -m and its module."
-        )
-    sys.argv = _words(program)
-    sys.path.insert(0, _folder(program))
+    stand_in(program)
     prepare()
-    try:
-        if by_module:
-            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(program[0], run_name="__main__")
-    except SystemExit as ended:
-        if ended.code is None or isinstance(ended.code, int):
-            return ended.code or 0
-        sys.stderr.write(f"{ended.code}\n")
-        return 1
-    return 0
-
-
-@contextlib.contextmanager
-def in_place_of(program: Sequence[str]) -> Iterator[None]:
-    """Shows to what is imported meanwhile the words and the folder that a program has."""
-    words, folder = sys.argv, _folder(program)
-    sys.argv = _words(program)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.argv = words
-        sys.path.remove(folder)
-
-
-def _words(program: Sequence[str]) -> list[str]:
-    return list(program[1:] if program[0] == "-m" else program)
-
-
-def _folder(program: Sequence[str]) -> str:
-    return str(Path.cwd() if program[0] == "-m" else Path(program[0]).resolve().parent)
+    return run_to_end(program)
 
 
 def run_python(words: Sequence[str], runner: str, arguments: Sequence[str]) -> None:

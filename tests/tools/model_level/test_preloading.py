@@ -8,13 +8,13 @@ import threading
 import pytest
 import torch
 
+from kernel_harness.tools.collecting.user_program import in_place_of
 from kernel_harness.tools.model_level import preloading
 from kernel_harness.tools.model_level.preloading import (
     functions_of_modules,
     imported_since,
     preload,
 )
-from kernel_harness.tools.model_level.program import in_place_of
 
 
 @pytest.fixture

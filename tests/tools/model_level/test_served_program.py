@@ -10,7 +10,6 @@ import anyio
 import pytest
 
 from kernel_harness.tools.errors import RequestError
-from kernel_harness.tools.model_level.program import run_as_main
 from kernel_harness.tools.model_level.served_program import run_in_group
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -34,11 +33,6 @@ def anyio_backend() -> str:
 async def test_a_python_without_the_harness_is_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="Install kernel-harness for that Python"):
         await run_in_group([sys.executable, "b.py"], "kernel_harness.not_there", [], tmp_path)
-
-
-async def test_a_program_that_is_not_there_is_named_before_anything_is_done(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=f"There is no program {tmp_path / 'misspelt.py'}"):
-        run_as_main([str(tmp_path / "misspelt.py")], lambda: pytest.fail("prepared"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,8 @@ from .regions import CodeRegion, RegionTracker
 STEP = "kernel_harness_step"
 """Name of the range of a step; what is outside of all belongs to none."""
 
-
+LOG_LEVEL, NO_LOG = "KINETO_LOG_LEVEL", "6"
+"""Above the level of lines that tell that a profiler was started."""
 ADAPTED = {adapter.target for adapter in ADAPTERS}
 """Functions whose calls are recorded without code of their own."""
 ATTENTION = "aten::scaled_dot_product_attention"
@@ -69,8 +71,7 @@ class StepProfiler:
                 activities = [ProfilerActivity.CPU]
                 if torch.cuda.is_available():
                     activities.append(ProfilerActivity.CUDA)
-                self._profile = profile(activities=activities, record_shapes=True, with_flops=True)
-                self._profile.start()
+                self._profile = _started(activities)
             _synchronize()
             self._range = record_function(STEP)
             self._range.__enter__()
@@ -106,6 +107,21 @@ class StepProfiler:
     def _profiles(self) -> bool:
         begun = self.made >= self._warmup + self._steps
         return begun and self.profiled < self._steps
+
+
+def _started(activities: Sequence[ProfilerActivity]) -> Any:
+    """A profiler that was started, and writes nothing to the program's standard error."""
+    # It warns that events of earlier cycles are lost, of which there are none.
+    made = profile(activities=activities, record_shapes=True, with_flops=True, acc_events=True)
+    variables = os.environ  # noqa: TID251 - of this process, in which the library logs
+    level = variables.get(LOG_LEVEL)
+    variables[LOG_LEVEL] = level or NO_LOG
+    try:
+        made.start()
+    finally:
+        if level is None:
+            del variables[LOG_LEVEL]
+    return made
 
 
 def _synchronize() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from ...collecting.user_program import in_place_of
 from ...errors import HarnessError
 from ..preloading import (
     changed_variables,
@@ -33,7 +34,7 @@ from ..preloading import (
     preload,
     variables_now,
 )
-from ..program import FAILED, in_place_of, run_as_main
+from ..program import FAILED, run_as_main
 from ..steps import watch_steps
 from .applications import put
 from .call_timing import PlacedSteps, PlacedTarget, timed_calls

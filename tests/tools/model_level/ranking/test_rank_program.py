@@ -133,8 +133,9 @@ def ranked(network: str, slow: str) -> ModelRanking:
     return rank_program([sys.executable, str(BENCH), network, "--steps", "8"], steps=3)
 
 
-def test_operators_are_told_by_code_types_and_parameters(program):
+def test_operators_are_told_by_code_types_and_parameters(program, capfd):
     ranking = rank_program([*program, "0"], warmup=1, steps=2)
+    assert capfd.readouterr().err == "__main__ ['0']\n", "what the program said, and no profiler"
     assert ranking.observed.step == "__main__.Model"
     assert ranking.observed.steps_made == 7 and ranking.observed.profiled_steps == 2
     found = {(o.name, o.operator.parameters): o for o in ranking.operators}
