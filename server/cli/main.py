@@ -201,7 +201,7 @@ def build_parser(
     for name in TOOL_COMMANDS:
         parsed = commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
         if whole:
-            _add_tool_arguments(parsed, name)
+            _add_tool_arguments(parsed, name, completed=True)
     parser.description = f"{PURPOSE}\n\n{listing(commands.helps)}"
     parser.epilog = "What a command takes: kernel-harness evaluate --help."
     return parser
@@ -272,7 +272,13 @@ def _tool_parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+def _add_tool_arguments(
+    parser: argparse.ArgumentParser, command: str, *, completed: bool = False
+) -> None:
+    """Adds a tool's arguments; the words that one takes are choices for a shell that completes.
+
+    The tool refuses others itself, in its own words.
+    """
     from ..mcp_tools.registry import tool_schemas
     from .local_arguments import SOLUTION_FORMS
 
@@ -284,21 +290,31 @@ def _add_tool_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         help_text = str(spec.get("description", "")).replace("%", "%%")
         if name == "solution":
             help_text = help_text.rstrip(".") + SOLUTION_FORMS
+        words = _words_of(spec)
         if name in positional:
             nargs = "*" if _takes_several(spec) else None if name in required else "?"
-            parser.add_argument(name, nargs=nargs, help=help_text)
+            added = parser.add_argument(name, nargs=nargs, help=help_text)
         elif spec.get("type") == "boolean":
             parser.add_argument(_flag(name), action="store_const", const=True, help=help_text)
+            continue
         else:
-            parser.add_argument(
+            added = parser.add_argument(
                 _flag(name),
                 dest=name,
                 action="append" if _takes_several(spec) else "store",
+                metavar=f"{{{','.join(words)}}}" if words else None,
                 help=help_text,
                 required=name in required,
             )
+        if completed and words:
+            added.choices = words
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _settings_options(parser, own)
+
+
+def _words_of(spec: Mapping[str, Any]) -> list[str]:
+    """The words that an argument, or each of its items, must be one of; empty when it is free."""
+    return [str(word) for word in spec.get("enum") or spec.get("items", {}).get("enum", ())]
 
 
 def _own_arguments(tool: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _as_asked(
 
 
 def _completion(arguments: argparse.Namespace) -> int:
-    from ...tools.devices.environment import PIP
+    from ...tools.devices.environment import install_command
     from ...tools.errors import CapabilityError
     from .main import build_parser
 
@@ -85,7 +85,7 @@ def _completion(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise CapabilityError(
             "Completion needs the package shtab",
-            remedy=f"{PIP} install 'kernel-harness[completion]'",
+            remedy=install_command("shtab"),
         ) from error
     _say(shtab.complete(build_parser(whole=True), shell=arguments.shell))
     return 0

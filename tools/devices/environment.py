@@ -37,8 +37,6 @@ PERMISSION_REMEDY = (
     "Ask the machine's administrator to load the NVIDIA driver with "
     "NVreg_RestrictProfilingToAdminUsers=0, or give the container CAP_SYS_ADMIN."
 )
-PIP = f"{shlex.quote(sys.executable)} -m pip"
-"""Of the interpreter that runs the harness: another one's installs elsewhere."""
 COUNTERS = "permission for counters"
 OF_A_GPU = frozenset({"ncu", COUNTERS, "compute-sanitizer", "cupti-python"})
 """Tools that do nothing without a GPU; where there is none, nobody misses them."""
@@ -166,20 +164,34 @@ def find_tools(places: Places | None = None) -> MachineTools:
             "cupti-python",
             "cupti",
             "latencies come from CUDA events, about 2.4 µs too long",
-            f"{PIP} install cupti-python cuda-bindings",
+            install_command("cupti-python cuda-bindings"),
         ),
         triton=_package(
-            "triton", "triton", "Triton candidates cannot run", f"{PIP} install triton (Linux)."
+            "triton",
+            "triton",
+            "Triton candidates cannot run",
+            f"{install_command('triton')} (Linux).",
         ),
         tvm_ffi=_package(
             "apache-tvm-ffi",
             "tvm_ffi",
             "CUDA C++ candidates with the tvm-ffi binding cannot be built",
-            f"{PIP} install apache-tvm-ffi",
+            install_command("apache-tvm-ffi"),
         ),
         admin_only=restricted,
         administrator=administrator,
     )
+
+
+def install_command(packages: str) -> str:
+    """The command that adds packages to the interpreter that runs the harness.
+
+    Another one's pip installs elsewhere, and what uv made has none of its own.
+    """
+    python = shlex.quote(sys.executable)
+    if importlib.util.find_spec("pip") is None:
+        return f"uv pip install --python {python} {packages}"
+    return f"{python} -m pip install {packages}"
 
 
 def counters_are_restricted(driver_parameters: str) -> bool:

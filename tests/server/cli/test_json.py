@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kernel_harness.server.cli.commands import answer_data
 from kernel_harness.server.cli.groups import NAMES
-from kernel_harness.server.cli.main import run
+from kernel_harness.server.cli.main import build_parser, run
 
 WITHOUT = {
     "serve": "it speaks MCP",
@@ -61,6 +61,22 @@ def test_what_doctor_says_is_one_object(tmp_path, capsys):
     status = run(["doctor", "--json", "--data-dir", str(tmp_path), "--directory", str(tmp_path)])
     found = json.loads(capsys.readouterr().out)
     assert found["exit_status"] == status and len(found["answer"]) > 3
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"), [(["evaluate", "--scope"], ("smoke", "full")), (["measure"], ("copy",))]
+)
+def test_a_shell_completes_the_words_that_an_argument_takes(words, choices, capsys):
+    with pytest.raises(SystemExit):
+        build_parser(whole=True).parse_args([*words, "nothing"])
+    said = capsys.readouterr().err
+    assert "choose from" in said and all(choice in said for choice in choices)
+
+
+def test_help_names_the_words_that_an_option_takes(capsys):
+    with pytest.raises(SystemExit):
+        run(["evaluate", "--help"])
+    assert "{static,smoke,sample,full,official}" in capsys.readouterr().out
 
 
 def test_a_shell_completes_commands_and_the_options_of_tools(capsys):

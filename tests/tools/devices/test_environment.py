@@ -309,9 +309,17 @@ def test_packages_are_to_be_installed_by_the_pip_of_the_interpreter_that_runs(tm
         assert Path(words[0]) == Path(sys.executable) and words[1:4] == ["-m", "pip", "install"]
 
 
-def test_a_package_is_installed_by_the_pip_of_the_interpreter_that_lacks_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda *named: None)
+@pytest.mark.parametrize(
+    ("has_pip", "command"),
+    [
+        (True, f"{sys.executable} -m pip install "),
+        (False, f"uv pip install --python {sys.executable} "),
+    ],
+)
+def test_a_package_is_installed_for_the_interpreter_that_lacks_it(monkeypatch, has_pip, command):
+    """What uv makes has no pip of its own: the command failed."""
+    specs = {"pip": "found"} if has_pip else {}
+    monkeypatch.setattr("importlib.util.find_spec", specs.get)
     remedies = [tool.remedy for tool in find_tools(Places(which=lambda name: None)).listed]
     by_pip = [remedy for remedy in remedies if remedy and "pip install" in remedy]
-    assert by_pip
-    assert all(f"{sys.executable} -m pip install" in remedy for remedy in by_pip)
+    assert by_pip and all(remedy.startswith(command) for remedy in by_pip)
