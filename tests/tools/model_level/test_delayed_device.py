@@ -33,11 +33,18 @@ class SlowEvents:
     KERNEL_US = {"kernel": 1.0, "event": 0.2}
     EVENT_US = {"kernel": 0.3, "event": 2.6}
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_us = 0.0
+        self.host_s = 0.0
+        self.longest_s = 0.0
         self.last = "event"
+        monkeypatch.setattr(torch.cuda, "_sleep", self.sleep)
+        monkeypatch.setattr(torch.cuda, "Event", self.event)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+        monkeypatch.setattr(delayed_device.time, "perf_counter", lambda: self.host_s)
 
     def sleep(self, cycles: int) -> None:
+        self.longest_s = max(self.longest_s, cycles / delayed_device.CYCLES_PER_S)
         self.now_us += self.KERNEL_US[self.last] + cycles / delayed_device.CYCLES_PER_S * 1e6
         self.last = "kernel"
 
@@ -52,6 +59,7 @@ class SlowEvent:
         self.at_us = 0.0
 
     def record(self) -> None:
+        self._device.host_s += 1e-4
         self._device.now_us += self._device.EVENT_US[self._device.last]
         self._device.last, self.at_us = "event", self._device.now_us
 
@@ -61,11 +69,15 @@ class SlowEvent:
 
 def test_what_clocks_do_is_told_of_calls_with_them_and_without(monkeypatch):
     """Two events without a kernel between them cost 2.6 us here, a pair around one tells 2.5."""
-    device = SlowEvents()
-    monkeypatch.setattr(torch.cuda, "_sleep", device.sleep)
-    monkeypatch.setattr(torch.cuda, "Event", device.event)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    SlowEvents(monkeypatch)
     found = clock_cost()
     in_a_row_us = 1.0 + 2.0
     assert found.reading_us == pytest.approx(0.2 + 2.0 + 0.3 - in_a_row_us, abs=0.05)
     assert found.step_us == pytest.approx(2.6 + 0.2 + 2.0 + 0.3 - in_a_row_us, abs=0.05)
+
+
+def test_the_device_is_held_back_until_a_slow_host_has_launched_all(monkeypatch):
+    """It was for two milliseconds, and what a waiting device reads of events was taken for theirs."""
+    device = SlowEvents(monkeypatch)
+    clock_cost()
+    assert device.longest_s > 2 * delayed_device.CALLS * 1e-4
