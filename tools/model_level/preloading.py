@@ -85,24 +85,33 @@ def preload(
         functions: of modules, to be replaced.
         variables: of the environment that were others when a run of the program had ended.
     """
-    before, files, environment = _threads(), _open_files(), variables_now()
+    _end_idle_threads()
+    files, threads, environment = _open_files(), _threads(), variables_now()
     held = {name.partition(".")[0] for name in functions}
     there = held & sys.modules.keys()
+    known, came_with = files | threads, dict[str, str]()
     available, torch.cuda.is_available = torch.cuda.is_available, _has_devices
+    name = ""
     try:
         for name in names:
             with contextlib.suppress(Exception):  # a run of the program meets it, too, and says so
                 importlib.import_module(name)
+            now = _open_files() | _threads()
+            came_with |= dict.fromkeys(now - known, name)
+            known |= now
     except SystemExit:
-        return "one of them ends its process"
+        return f"{name} ends its process"
     finally:
         torch.cuda.is_available = available
-    if not _open_files() <= files:
-        return "they open files"
+    _end_idle_threads()
+    for left, does in (
+        (_open_files() - files, "opens files"),
+        (_threads() - threads, "starts threads"),
+    ):
+        if left:
+            return f"{came_with.get(min(left), 'one of them')} {does}"
     if _uses_driver():
         return "they use the GPU"
-    if _threads() > before:
-        return "they start threads"
     if held & sys.modules.keys() != there:
         return "a function is replaced that they may hold"
     if changed_variables(environment) != variables:
@@ -129,20 +138,23 @@ def _uses_driver() -> bool:
 def _open_files() -> set[str]:
     """What is open in this process; forked ones share its positions with one another."""
     places = Path("/proc/self/fd")
-    found = {place.name: place for place in places.iterdir()} if places.is_dir() else {}
+    found = {f"file {place.name}": place for place in places.iterdir()} if places.is_dir() else {}
     return {name for name, place in found.items() if place.is_symlink()}
 
 
-def _threads() -> int:
-    """Threads of this process that a fork leaves running, those of libraries among them.
+def _threads() -> set[str]:
+    """Threads of this process, those that libraries start among them."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return {f"thread {one.native_id}" for one in threading.enumerate()}
+    return {f"thread {task.name}" for task in tasks.iterdir()}
 
-    Libraries of linear algebra end theirs before one, and have them again when they are needed.
-    """
+
+def _end_idle_threads() -> None:
+    """Ends threads of libraries of linear algebra, as a fork does; they start others later."""
     if (process := os.fork()) == 0:
         os._exit(0)
     os.waitpid(process, 0)
-    tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
 
 
 def _is_installed(file: str | None) -> bool:

@@ -77,7 +77,7 @@ def test_what_clocks_do_is_told_of_calls_with_them_and_without(monkeypatch):
 
 
 def test_the_device_is_held_back_until_a_slow_host_has_launched_all(monkeypatch):
-    """It was for two milliseconds, and what a waiting device reads of events was taken for theirs."""
+    """It was for two milliseconds: what a waiting device reads was taken for what events do."""
     device = SlowEvents(monkeypatch)
     clock_cost()
     assert device.longest_s > 2 * delayed_device.CALLS * 1e-4

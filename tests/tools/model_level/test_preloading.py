@@ -61,8 +61,10 @@ def test_what_is_imported_is_there_and_what_cannot_be_is_left_out(package):
 def test_a_thread_that_was_begun_is_no_start_for_a_program(package):
     source = "import threading\nENDED = threading.Event()\n"
     name = package("busy_library", source + "threading.Thread(target=ENDED.wait).start()\n")
+    others = package("outer_library", "import busy_library\n")
+    idle = package("idle_library", "A = 1\n")
     try:
-        assert preload([name], [], {}) == "they start threads"
+        assert preload([idle, name, others], [], {}) == "busy_library starts threads"
     finally:
         sys.modules[name].ENDED.set()
     for thread in threading.enumerate():
@@ -106,13 +108,13 @@ def test_words_and_folder_are_the_programs_while_packages_are_imported(package, 
 def test_a_file_that_is_open_would_be_read_by_one_run_alone(package, tmp_path):
     (tmp_path / "lines.txt").write_text("1\n", "utf-8")
     name = package("reads_later", f"LINES = open({str(tmp_path / 'lines.txt')!r})\n")
-    assert preload([name], [], {}) == "they open files"
+    assert preload([name], [], {}) == "reads_later opens files"
     sys.modules[name].LINES.close()
 
 
 def test_a_module_that_exits_ends_no_run(package):
     name = package("exits", "raise SystemExit(5)\n")
-    assert preload([name], [], {}) == "one of them ends its process"
+    assert preload([name], [], {}) == "exits ends its process"
 
 
 def test_a_module_asks_for_devices_without_beginning_to_use_one(package, monkeypatch):
