@@ -190,7 +190,7 @@ def _show(commands: Sequence[Sequence[str]], plan: CopyPlan, dry_run: bool) -> N
         for change in plan.changes:
             _say(str(change))
     elif plan.changes:
-        verb = "removed" if plan.changes[0].text is None else "written"
+        verb = "removed" if plan.changes[0].content is None else "written"
         _say(f"{len(plan.changes)} files of skills and sub-agents are {verb}.")
     for reason in plan.kept:
         _say(reason)
@@ -211,7 +211,12 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
         for client in CLIENTS
         for scope in ("project", "user")
     ]
-    problems = [*doctor.machine_problems(report), *doctor.client_problems(states)]
+    own = SkillRegistry(*settings.skills_dirs[1:]).skills()
+    problems = [
+        *doctor.machine_problems(report),
+        *doctor.skill_problems(settings.skills_dir, own),
+        *doctor.client_problems(states),
+    ]
     for part in doctor.working_parts(report, states):
         _say(f"✓ {part}")
     for note in report.notes:

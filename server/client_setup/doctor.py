@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tools.errors import RequestError
+from ..resources.skills import problems
 from . import registration
 
 if TYPE_CHECKING:
     from ...tools.devices.environment import EnvironmentReport
+    from ..resources.skills import Skill
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,28 @@ def machine_problems(report: EnvironmentReport) -> list[Problem]:
             Problem("git was not found", "nothing can be archived", "Install git.", blocks=True)
         )
     return found
+
+
+def skill_problems(folder: Path | None, skills: Sequence[Skill]) -> list[Problem]:
+    """Returns what is wrong with the user's own skills.
+
+    Args:
+        folder: that the settings name.
+        skills: those in it.
+    """
+    if folder is not None and not skills:
+        return [
+            Problem(
+                f"The setting skills_dir names {folder}, which holds no skill",
+                "only the shipped ones are served",
+                "Each skill is a folder in it, with a SKILL.md.",
+            )
+        ]
+    return [
+        Problem(f"Skill {said}", "agents may not find it", "")
+        for skill in skills
+        for said in problems(skill)
+    ]
 
 
 def client_problems(states: Sequence[ClientState]) -> list[Problem]:

@@ -21,13 +21,13 @@ from .registration import Target
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file to write, or to remove when `text` is None."""
+    """A file to write, or to remove when `content` is None."""
 
     path: Path
-    text: str | None
+    content: bytes | None
 
     def __str__(self) -> str:
-        return f"{'remove' if self.text is None else 'write'} {self.path}"
+        return f"{'remove' if self.content is None else 'write'} {self.path}"
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ def plan_install(where: Target, skills: SkillRegistry, written: dict[str, str]) 
         written: digests of what was written before, by path.
     """
     changes, kept, digests = [], [], dict(written)
-    for path, text in _copies(where, skills):
+    for path, content in _copies(where, skills):
         present = path.read_bytes() if path.is_file() else None
-        if present == text.encode():
+        if present == content:
             continue
         if present is not None and digests.get(str(path)) != _digest(present):
             kept.append(f"{path} differs from ours and was not written by us; it is left alone")
             continue
-        changes.append(FileChange(path, text))
-        digests[str(path)] = _digest(text.encode())
+        changes.append(FileChange(path, content))
+        digests[str(path)] = _digest(content)
     return CopyPlan(changes, kept, digests)
 
 
@@ -86,11 +86,11 @@ def apply(plan: CopyPlan) -> None:
     """
     for change in plan.changes:
         try:
-            if change.text is None:
+            if change.content is None:
                 change.path.unlink(missing_ok=True)
                 _remove_empty(change.path.parent)
             else:
-                _write(change.path, change.text)
+                _write(change.path, change.content)
         except OSError as error:
             raise InfrastructureError(
                 f"The file cannot be written: {error.strerror}", where=str(change.path)
@@ -118,30 +118,29 @@ class Receipts:
         known.pop(str(where.config), None)
         if digests is not None:
             known[str(where.config)] = {"files": digests}
-        _write(self._path, json.dumps(known, indent=1) + "\n")
+        _write(self._path, (json.dumps(known, indent=1) + "\n").encode())
 
     def _all(self) -> dict[str, Any]:
         return json.loads(self._path.read_text("utf-8")) if self._path.is_file() else {}
 
 
-def _copies(where: Target, skills: SkillRegistry) -> Iterable[tuple[Path, str]]:
+def _copies(where: Target, skills: SkillRegistry) -> Iterable[tuple[Path, bytes]]:
     for skill, path in skills.files():
-        text = (skill.folder / path).read_text(encoding="utf-8")
-        yield where.skills / skill.name / path, text
+        yield where.skills / skill.name / path, (skill.folder / path).read_bytes()
     if where.agents is not None:
         for role in ROLES:
-            text = (roles_folder() / f"{role}.md").read_text(encoding="utf-8")
-            yield where.agents / f"kernel-{role}.md", text
+            content = (roles_folder() / f"{role}.md").read_bytes()
+            yield where.agents / f"kernel-{role}.md", content
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.kernel-harness-part")
-    part.write_text(text, encoding="utf-8", newline="")
+    part.write_bytes(content)
     part.replace(path)
 
 

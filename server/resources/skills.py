@@ -46,7 +46,11 @@ class Skill:
     @cached_property
     def text(self) -> str:
         """The text of SKILL.md."""
-        return (self.folder / MANIFEST).read_text(encoding="utf-8")
+        return self.read(MANIFEST)
+
+    def read(self, path: str) -> str:
+        """The text of a file; what is no UTF-8 in it is replaced, for people write their own."""
+        return (self.folder / path).read_text(encoding="utf-8", errors="replace")
 
     @cached_property
     def frontmatter(self) -> dict[str, Any]:
@@ -136,7 +140,7 @@ class SkillRegistry:
         skill = self.skill(name)
         if skill is None or path not in skill.paths():
             return None
-        return (skill.folder / path).read_text(encoding="utf-8")
+        return skill.read(path)
 
     def slice(self, uri: str, section: str | None, offset: int) -> ReportSlice:
         """Returns a part of a skill's file; of its SKILL.md where the address has no path.
@@ -159,7 +163,10 @@ class SkillRegistry:
         found = []
         for folder in self._folders:
             for path in sorted(folder.rglob("*.md")):
-                status = path.stat()
+                try:
+                    status = path.stat()
+                except OSError:  # an editor's lock is a link to nowhere; a file may just be gone
+                    continue
                 name = path.relative_to(folder).as_posix()
                 found.append((name, status.st_mtime_ns, status.st_size))
         return tuple(found)
@@ -199,7 +206,7 @@ def problems(skill: Skill) -> list[str]:
 def _links(skill: Skill) -> Iterator[tuple[str, str]]:
     for path in skill.paths():
         if path.endswith(".md"):
-            text = (skill.folder / path).read_text(encoding="utf-8")
+            text = skill.read(path)
             for target in LINK.findall(CODE.sub("", text)):
                 yield path, target
 

@@ -65,7 +65,7 @@ def _summary(known: Known) -> str:
     if not (known.notes or known.lessons or known.sources):
         return lines("Nothing has these words.", _searched(known))
     return lines(
-        *(f"skill {note.path}:{note.line} {note.heading}" for note in known.notes),
+        *(f"skill {note.path}:{note.line} {note.heading}".rstrip() for note in known.notes),
         *(
             f"lesson {node.candidate_id} ({node.definition}): {shorten(node.lesson, 160)}"
             for node in known.lessons

@@ -113,3 +113,14 @@ def test_a_skill_of_the_same_name_by_others_is_left_alone(
     install(where, skills, receipts)
     uninstall(where, receipts)
     assert theirs.read_text() == "theirs"
+
+
+def test_a_file_that_is_no_text_is_copied_as_it_is(
+    tmp_path: Path, skills: SkillRegistry, receipts: skill_files.Receipts
+) -> None:
+    """A picture in a skill of one's own ended the installation with a traceback."""
+    (tmp_path / "shipped" / "tune" / "roofline.png").write_bytes(b"\x89PNG\r\n\xff\xfe")
+    where = place(tmp_path, "claude")
+    install(where, skills, receipts)
+    assert (where.skills / "tune" / "roofline.png").read_bytes() == b"\x89PNG\r\n\xff\xfe"
+    assert not install(where, skills, receipts).changes

@@ -207,3 +207,16 @@ def test_a_skill_of_ones_own_stands_beside_the_shipped_ones_and_replaces_one_of_
     before = registry.fingerprint()
     (own / "c" / "SKILL.md").write_text("my new c")
     assert registry.fingerprint() != before
+
+
+def test_what_is_wrong_with_a_skill_of_ones_own_harms_no_other(tmp_path):
+    """A file that is no UTF-8 ended every list of resources, a link to nowhere the server."""
+    for name, content in (("a", b"---\nname: a\ndescription: d\n---\n"), ("b", b"\xff\xfe")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SKILL.md").write_bytes(content)
+    (tmp_path / "a" / ".#SKILL.md").symlink_to("someone@machine.1234")
+    registry = SkillRegistry(tmp_path)
+    assert [path for path, _, _ in registry.fingerprint()] == ["a/SKILL.md", "b/SKILL.md"]
+    assert [skill.description for skill in registry.skills()] == ["d", ""]
+    assert registry.read("skill://b/SKILL.md") == "\ufffd\ufffd"
+    assert problems(registry.skills()[1]) == ["b: SKILL.md has no YAML head"]

@@ -79,6 +79,8 @@ def _files_of(skills_dirs: Sequence[Path]) -> dict[str, tuple[Path, str]]:
         own = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else ()
         present = {path: at for path, at in present.items() if path.split("/")[0] not in own}
         for file in sorted(folder.rglob("*.md")) if folder.is_dir() else []:
+            if not file.is_file():  # an editor's lock is a link to nowhere
+                continue
             stat = file.stat()
             path = file.relative_to(folder).as_posix()
             present[path] = (file, f"{file}.{stat.st_mtime_ns}.{stat.st_size}")

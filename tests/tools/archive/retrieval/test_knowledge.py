@@ -12,6 +12,7 @@ def test_every_kind_answers_and_candidates_without_a_lesson_do_not(monkeypatch, 
     mine = tmp_path / "skills" / "tiles"
     mine.mkdir(parents=True)
     (mine / "SKILL.md").write_text("# Tiles\n\nSwizzled tiles have no bank conflicts.\n")
+    (mine / ".#SKILL.md").symlink_to("someone@machine.1234")  # an editor's lock
     code = tmp_path / "code"
     code.mkdir()
     (code / "tile.cu").write_text("// swizzled tile\n")
