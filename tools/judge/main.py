@@ -244,9 +244,11 @@ def _evaluate_and_drain(
 def _drain(context: JudgeContext, hurried: Callable[[], bool]) -> None:
     """Waits for the trial's processes to end and prewarms those of the next."""
     try:
-        context.drain()
-        # A trial's objects refer to one another; what they hold of the device's memory goes here.
-        gc.collect()
+        context.drain(hurried)
+        # A trial's objects refer to one another; what they hold of the device's memory goes here,
+        # else where a trial finds little free.
+        if not hurried():
+            gc.collect()
         context.prewarm(hurried)
     except (HarnessError, OSError):  # the latter of too many open files, or a full disk
         logger.exception("Processes for the next trial could not be started")

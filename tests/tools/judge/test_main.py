@@ -448,6 +448,7 @@ class Requests:
     """An inbox that says what comes, and that nothing comes in time."""
 
     left: list[Any]
+    hurry: bool = False
 
     def next(self, patience_s: float | None = None) -> Any:
         return self.left.pop(0)
@@ -456,7 +457,7 @@ class Requests:
         return bool(self.left)
 
     def hurried(self, evaluation_id: str) -> bool:
-        return False
+        return self.hurry
 
 
 def test_a_judge_without_work_ends_its_prewarmed_processes():
@@ -491,7 +492,9 @@ def test_a_judge_knows_whether_a_trial_came_as_soon_as_it_was_ready(monkeypatch)
     assert came == [False, True, False], "nothing came before the first"
 
 
-def test_nothing_of_a_trial_is_kept_when_processes_for_the_next_are_started(monkeypatch):
+@pytest.mark.parametrize("hurry", [False, True])
+def test_only_who_waits_for_the_device_is_spared_what_a_trial_leaves(monkeypatch, hurry):
+    """A trial that is short of memory, or is to time, does it itself."""
     made: list[weakref.ref[LastingTrial]] = []
 
     def evaluate(*arguments: Any) -> LastingTrial:
@@ -499,16 +502,17 @@ def test_nothing_of_a_trial_is_kept_when_processes_for_the_next_are_started(monk
         made.append(weakref.ref(trial))
         return trial
 
-    context, kept = MagicMock(interpreted=False), []
-    context.prewarm.side_effect = lambda hurried: kept.append(made[0]())
+    context, kept, patience = MagicMock(interpreted=False), [], []
+    context.drain.side_effect = lambda hurried: patience.append(not hurried())
+    context.prewarm.side_effect = lambda hurried: kept.append(made[0]() is not None)
     monkeypatch.setattr(judge_main, "_evaluate", evaluate)
     monkeypatch.setattr(input_sets, "prefetch_inputs", lambda *arguments: None)
     gc.disable()  # or it may happen to run
     try:
-        serve(context, MagicMock(), Requests([honest(), wire_judge.Shutdown()]))  # pyright: ignore[reportArgumentType]
+        serve(context, MagicMock(), Requests([honest(), wire_judge.Shutdown()], hurry))  # pyright: ignore[reportArgumentType]
     finally:
         gc.enable()
-    assert kept == [None]
+    assert (patience, kept) == ([not hurry], [hurry])
 
 
 # --- the stream -------------------------------------------------------------------------------

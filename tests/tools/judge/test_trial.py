@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from kernel_harness.tools.judge import trial as trial_module
 from kernel_harness.tools.judge.trial import Trial
 from kernel_harness.tools.messages.judge import Checks, EvaluatePlan, JudgeFault
 from kernel_harness.tools.schema.evaluation import Severity, Status
@@ -234,3 +236,16 @@ def test_what_a_race_s_run_compiled_is_given_to_its_later_runs_and_to_no_other_t
     assert not found("s"), "of another race"
     assert found("s") and not found(""), "a winner that is judged"
     assert not found("") and not found("s"), "a judged trial keeps nothing, and drops all"
+
+
+@pytest.mark.parametrize("little", [False, True])
+def test_what_an_earlier_trial_leaves_is_waited_for_where_little_memory_is_free(
+    monkeypatch, little
+):
+    monkeypatch.setattr(trial_module, "little_is_free", lambda device: little)
+    trial = MagicMock()
+    Trial.run(trial)
+    called = [name for name, *_ in trial.mock_calls]
+    assert ("_context.drain" in called) == little
+    if little:
+        assert called.index("_context.drain") < called.index("_carry_out")

@@ -32,6 +32,7 @@ from .device import FAKE_TARGET, host_memory, isolation
 from .prewarmed import (
     CHECKED_AND_HELD_OUT,
     MAX_PREWARMED,
+    POLL_S,
     RECORDERS,
     RUNNERS,
     RUNNERS_OF_A_PAIR,
@@ -316,10 +317,18 @@ class JudgeContext:
         thread.start()
         self.ending.append(thread)
 
-    def drain(self) -> None:
-        """Waits until every process of earlier trials has ended and its memory is free."""
+    def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Waits until every process of earlier trials has ended and its memory is free.
+
+        Args:
+            hurried: whether something waits for the device: a trial waits itself before it times.
+        """
         while self.ending:
-            self.ending.pop().join()
+            self.ending[-1].join(POLL_S)
+            if not self.ending[-1].is_alive():
+                self.ending.pop()
+            elif hurried():
+                return
 
     def close(self) -> None:
         """Ends the zygotes and every candidate process."""

@@ -276,6 +276,17 @@ def test_on_a_gpu_one_zygote_runs_and_compiles(compilers):
     assert compilers == [] and len(zygote.spawned) == 1
 
 
+def test_who_is_in_a_hurry_leaves_processes_to_end_by_themselves():
+    context, _ = opened()
+    may_end = threading.Event()
+    context.end_later(may_end.wait)  # pyright: ignore[reportArgumentType]
+    context.drain(lambda: True)
+    assert context.ending, "it has not ended"
+    may_end.set()
+    context.drain()
+    assert not context.ending
+
+
 def test_a_judge_ends_only_after_the_processes_of_its_trials():
     context, zygote = opened()
     may_end, order = threading.Event(), []
