@@ -19,6 +19,9 @@ help: ## list the targets
 .venv/.installed-docs: pyproject.toml setup.py constraints/cpu.txt
 	@scripts/install.sh docs
 
+.venv/.installed-test,cluster: pyproject.toml setup.py constraints/cpu.txt
+	@scripts/install.sh test cluster
+
 .venv/.installed-test,check: pyproject.toml setup.py constraints/cpu.txt
 	@scripts/install.sh test check
 
@@ -32,7 +35,7 @@ demo: .venv/.installed-base ## go round the whole loop with a real MCP client
 test: .venv/.installed-test ## run every test that needs no GPU
 	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not gpu and not long"
 
-test-long: .venv/.installed-test ## run the matrices that take minutes, and every fuzz on new inputs, without a GPU
+test-long: .venv/.installed-test,cluster ## run the matrices that take minutes, and every fuzz on new inputs, without a GPU
 	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile=random -m "(long or fuzz) and not gpu"
 
 check: .venv/.installed-test,check ## lint, types, layers, spelling

@@ -12,22 +12,28 @@ import importlib
 import importlib.metadata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CapabilityError, HarnessError, InfrastructureError, RequestError
 from ..messages.judge import Ready
+from ..schema.evaluation import Executor
 from ..settings import Settings, ray_is_secured
 from ..text import counted
 from .judge_actor import JudgeActor
 from .nodes import NodeFacts, chosen_nodes
-from .pool import OF_RAY, ClusterPool, LostClusterError, LostJudgeError, Members
+from .pool import OF_RAY, ClusterPool, Members
+from .remote import LostClusterError, LostJudgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 LOCAL = "ray://127.0.0.1:10001"
 """What 'auto' means: the client's port of a head on this machine."""
+PLACED_S = 60.0
+"""Longest that Ray may take to give an actor its device: one whose server has just died is held for
+half a minute."""
 START_S = 300.0
 """Longest that a node may take to start its judge."""
 THREADS = 256
@@ -72,7 +78,20 @@ def cluster_pool(settings: Settings, command: Sequence[str] | None = None) -> An
     """
     address = address_of(settings.cluster, secured=ray_is_secured())
     connection = RayConnection(address, settings.device, command)
-    return ClusterPool(connection.connect, connection.disconnect)
+    return ClusterPool(connection)
+
+
+class NotFreeError(InfrastructureError):
+    """Raised when a device of the cluster is in use by something else."""
+
+
+@dataclass(frozen=True)
+class FoundJudge:
+    """A judge of the cluster, with what it said of itself."""
+
+    judge: RayJudge
+    facts: NodeFacts
+    ready: Ready
 
 
 class RayConnection:
@@ -88,6 +107,8 @@ class RayConnection:
             ) from error
         # What it says of a head that does not answer is told in an error of ours.
         warnings.filterwarnings("ignore", module=r"ray\.util\.client")
+        self._placing = asyncio.Lock()
+        self._unfit: set[str] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ray")
 
     async def connect(self) -> Members:
@@ -96,35 +117,65 @@ class RayConnection:
         Raises:
             InfrastructureError: when it cannot be reached, or none can be used.
         """
-        actors = await self.in_thread(self._placed)
-        facts = await asyncio.gather(
-            *(self._facts(name, actor) for name, actor in actors.items()), return_exceptions=True
-        )
-        found = [one for one in facts if isinstance(one, tuple)]
-        refused = {
-            name: str(problem)[:300]
-            for name, problem in zip(actors, facts, strict=True)
-            if isinstance(problem, BaseException)
-        }
-        model = "" if self._device in ("auto", "cpu") else self._device
-        choice = chosen_nodes(
-            [one for one, _ in found], importlib.metadata.version("kernel-harness"), model
-        )
-        refused |= choice.refused
-        used = {one.judge: one for one in choice.used}
-        for name, actor in actors.items():
-            if name not in used:
-                self.ray.kill(actor)
-        if not used:
+        self._unfit.clear()
+        async with self._placing:
+            actors = await self.in_thread(self._entered_and_placed)
+        found, refused = await self._asked(actors)
+        if not found:
             words = "; ".join(f"{name}: {why}" for name, why in refused.items())
             raise InfrastructureError(
-                f"No node of the cluster can be used: {words or 'it has none'}",
+                f"No node of the cluster can be used: {words}",
                 where=self._address,
-                remedy="`kernel-harness cluster status` lists them; install the same versions.",
+                remedy="See to what is said of each, and try again.",
             )
-        judges: dict[str, Any] = {n: RayJudge(self, n, a) for n, a in actors.items() if n in used}
-        ready = next(ready for one, ready in found if one.judge in used)
-        return Members(judges, used, ready, refused)
+        judges: dict[str, Any] = {name: one.judge for name, one in found.items()}
+        facts = {name: one.facts for name, one in found.items()}
+        return Members(judges, facts, next(iter(found.values())).ready, refused)
+
+    async def look_again(self, members: Members) -> None:
+        """Starts judges on devices that have none, and adds those that are like the ones in use.
+
+        What was found unfit is not asked again before the cluster is reached anew.
+
+        Raises:
+            InfrastructureError: when the cluster does not answer.
+        """
+        async with self._placing:
+            like = next(iter(members.facts.values()), None)
+            if like is None:  # all were lost, and the cluster is reached anew
+                return
+            actors = await self.in_thread(self._placed, {*members.judges, *self._unfit})
+        found, refused = await self._asked(actors, like)
+        for name, one in found.items():
+            members.judges[name], members.facts[name] = one.judge, one.facts
+        for name in (*found, *actors):
+            members.refused.pop(name, None)
+        members.refused.update(refused)
+
+    async def _asked(
+        self, actors: Mapping[str, Any], like: NodeFacts | None = None
+    ) -> tuple[dict[str, FoundJudge], dict[str, str]]:
+        """The judges among these actors that can be used, and by name why not the others."""
+        answers = await asyncio.gather(
+            *(self._found(name, actor) for name, actor in actors.items()), return_exceptions=True
+        )
+        found: dict[str, FoundJudge] = {}
+        refused: dict[str, str] = {}
+        for name, answer in zip(actors, answers, strict=True):
+            if isinstance(answer, FoundJudge):
+                found[name] = answer
+            elif isinstance(answer, NotFreeError):
+                refused[name] = answer.what
+            elif isinstance(answer, BaseException):
+                refused[name] = str(answer)[:300]
+                self._unfit.add(name)
+        model = "" if self._device in ("auto", "cpu") else self._device
+        harness = importlib.metadata.version("kernel-harness")
+        choice = chosen_nodes([one.facts for one in found.values()], harness, model, like)
+        self._unfit.update(choice.refused)
+        used = {one.judge: found[one.judge] for one in choice.used}
+        await self.in_thread(self._end, [actors[name] for name in actors if name not in used])
+        return used, refused | dict(choice.refused)
 
     def disconnect(self) -> None:
         """Leaves the cluster; its actors end with the connection."""
@@ -137,40 +188,60 @@ class RayConnection:
         """Runs a blocking call of Ray's client."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    def _placed(self) -> dict[str, Any]:
-        """An actor for each device of each node that lives, by name."""
-        ray = self.ray
+    def _entered_and_placed(self) -> dict[str, Any]:
+        """Reaches the cluster; an actor for each device of each node, by name."""
+        self.disconnect()
         try:
-            self.disconnect()
             self._enter()
-            nodes = [node for node in ray.nodes() if node["Alive"]]
         except Exception as error:
-            raise InfrastructureError(
-                f"The cluster cannot be reached: {_said(error)}",
-                where=self._address,
-                remedy="Start its head with `ray start --head`, whose client port is 10001; its "
-                "token and certificates, if any, must be known here, too.",
-            ) from error
-        strategies = importlib.import_module("ray.util.scheduling_strategies")
-        on_cpu = self._device == "cpu"
-        placed = {}
-        for node in nodes:
-            gpus = 1 if on_cpu else int(node["Resources"].get("GPU", 0))
-            there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            for number in range(gpus):
-                name = f"{OF_RAY}{node['NodeID'][:8]}/{number}"
-                asked = {"num_cpus": 0, "num_gpus": 0 if on_cpu else 1, "max_concurrency": 64}
-                kind = ray.remote(JudgeActor).options(**asked, scheduling_strategy=there)
-                own = {"command": tuple(self._command)} if self._command else {}
-                placed[name] = kind.remote(device="cpu" if on_cpu else "auto", **own)
+            raise self._unreached(error) from error
+        placed = self._placed()
         if not placed:
             raise InfrastructureError(
-                f"No node of the cluster has a GPU: {counted(len(nodes), 'node')}",
+                f"No node of the cluster has a GPU: {counted(len(self._nodes()), 'node')}",
                 where=self._address,
                 remedy="Start nodes that have one; with --device cpu candidates run on the "
                 "processors of nodes, and nothing is timed.",
             )
         return placed
+
+    def _placed(self, known: Collection[str] = ()) -> dict[str, Any]:
+        """An actor for each device of each node that lives, by name; none for those known."""
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        on_cpu = self._device == "cpu"
+        kind = self.ray.remote(JudgeActor)
+        own = {"command": tuple(self._command)} if self._command else {}
+        placed = {}
+        for node in self._nodes():
+            gpus = 1 if on_cpu else int(node["Resources"].get("GPU", 0))
+            there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            for name in (f"{OF_RAY}{node['NodeID'][:8]}/{number}" for number in range(gpus)):
+                if name not in known:
+                    asked = {"num_cpus": 0, "num_gpus": 0 if on_cpu else 1, "max_concurrency": 64}
+                    actor = kind.options(**asked, scheduling_strategy=there)
+                    placed[name] = actor.remote(device="cpu" if on_cpu else "auto", **own)
+        return placed
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        """The nodes that live."""
+        try:
+            return [node for node in self.ray.nodes() if node["Alive"]]
+        except Exception as error:
+            raise self._unreached(error) from error
+
+    def _unreached(self, error: Exception) -> InfrastructureError:
+        return InfrastructureError(
+            f"The cluster cannot be reached: {_said(error)}",
+            where=self._address,
+            remedy="Start its head with `ray start --head`, whose client port is 10001; its "
+            "token and certificates, if any, must be known here, too.",
+        )
+
+    def _end(self, actors: Sequence[Any]) -> None:
+        """Ends actors, and gives their devices back."""
+        for actor in actors:
+            with contextlib.suppress(Exception):  # its node may be gone
+                self.ray.kill(actor)
 
     def _enter(self) -> None:
         """Enters the cluster; a head that has just started refuses its first client at times."""
@@ -180,10 +251,32 @@ class RayConnection:
         except ConnectionAbortedError:
             self.ray.init(self._address, **options)
 
-    async def _facts(self, name: str, actor: Any) -> tuple[NodeFacts, Ready]:
-        async with asyncio.timeout(START_S):
-            said = await RayJudge(self, name, actor).call("facts")
+    async def _found(self, name: str, actor: Any) -> FoundJudge:
+        """What a judge says of itself, once its actor has its device and it is up.
+
+        Raises:
+            NotFreeError: when Ray gives the actor no device.
+            InfrastructureError: when the judge does not start, or has not the device that it is to.
+        """
+        judge = RayJudge(self, name, actor)
+        try:
+            async with asyncio.timeout(PLACED_S):
+                await judge.call("cancel", "")  # of nothing: it answers once it is there
+        except TimeoutError as error:
+            raise NotFreeError(
+                f"Ray gave it no device within {PLACED_S:.0f} s: another server of the harness or "
+                "another program on the cluster has it"
+            ) from error
+        try:
+            async with asyncio.timeout(START_S):
+                said = await judge.call("facts")
+        except TimeoutError as error:
+            raise InfrastructureError(f"Its judge was not up within {START_S:.0f} s") from error
         device = said["device"]
+        if self._device != "cpu" and device.get("executor", Executor.CUDA) != Executor.CUDA:
+            raise InfrastructureError(
+                f"Ray says that {said['host']} has a GPU, and torch there can use none"
+            )
         ready = Ready(
             device=device, versions=said["versions"], isolation=said["isolation"], seconds=0.0
         )
@@ -195,7 +288,7 @@ class RayConnection:
             said["clocks"],
             str(device.get("uuid") or ""),
         )
-        return facts, ready
+        return FoundJudge(judge, facts, ready)
 
 
 class RayJudge:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..devices.gpus import is_called
+
 COMPARED = ("kernel-harness", "torch", "triton", "driver")
 """Of the versions that a judge names."""
 
@@ -53,11 +55,14 @@ class NodeChoice:
     refused: Mapping[str, str]
 
 
-def chosen_nodes(found: Sequence[NodeFacts], harness: str, model: str = "") -> NodeChoice:
+def chosen_nodes(
+    found: Sequence[NodeFacts], harness: str, model: str = "", like: NodeFacts | None = None
+) -> NodeChoice:
     """The most judges that are alike, of the server's version of the harness.
 
     Args:
-        model: a part of the device's name, where one is asked for.
+        model: words of the device's name, where one is asked for.
+        like: one that is in use, which others must be like.
     """
     refused: dict[str, str] = {}
     fit: list[NodeFacts] = []
@@ -65,15 +70,13 @@ def chosen_nodes(found: Sequence[NodeFacts], harness: str, model: str = "") -> N
         version = facts.versions.get("kernel-harness")
         if version != harness:
             refused[facts.judge] = f"kernel-harness is {version or 'missing'}, not {harness}"
-        elif model and model.lower() not in facts.device.lower():
+        elif model and not is_called(facts.device, model):
             refused[facts.judge] = f"the device is {facts.device}, and {model} is asked for"
         else:
             fit.append(facts)
     if not fit:
         return NodeChoice((), refused)
-    kinds = Counter(tuple(one.differences(fit[0])) for one in fit)
-    kind = kinds.most_common(1)[0][0]
-    first = next(one for one in fit if tuple(one.differences(fit[0])) == kind)
+    first = like or _most_common(fit)
     used = []
     for one in fit:
         if differences := one.differences(first):
@@ -81,6 +84,13 @@ def chosen_nodes(found: Sequence[NodeFacts], harness: str, model: str = "") -> N
         else:
             used.append(one)
     return NodeChoice(tuple(used), refused)
+
+
+def _most_common(fit: Sequence[NodeFacts]) -> NodeFacts:
+    """One of the most that are alike."""
+    kinds = Counter(tuple(one.differences(fit[0])) for one in fit)
+    kind = kinds.most_common(1)[0][0]
+    return next(one for one in fit if tuple(one.differences(fit[0])) == kind)
 
 
 def _words(clocks: Mapping[str, int]) -> str:

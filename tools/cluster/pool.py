@@ -8,59 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from ..distributed.device_queue import DeviceQueue, QueueState
-from ..errors import CapabilityError, InfrastructureError
-from ..evaluation.judge_pool import error_of
-from ..messages.frames import Message, decode
-from ..messages.judge import (
-    CompileCode,
-    EvaluatePlan,
-    InspectCall,
-    JudgeAnswer,
-    JudgeFault,
-    JudgeReport,
-    Progress,
-    Ready,
-    from_judge,
-)
+from ..errors import CapabilityError, HarnessError, InfrastructureError
+from ..messages.frames import Message
+from ..messages.judge import CompileCode, EvaluatePlan, InspectCall, JudgeReport, Ready
 from ..progress import OnProgress
-from .messages import ANSWERED, Asked, HoldJudge, ProfileOnNode, from_node, identity_of
+from .messages import ANSWERED, Asked, HoldJudge, ProfileOnNode
 from .nodes import NodeFacts
 from .operator_files import Files, files_of, write_below
+from .remote import (
+    LostClusterError,
+    LostJudgeError,
+    RemoteJudge,
+    RemoteSession,
+    carried_out,
+    forgotten,
+)
 
 TRIES = 2
+LOOK_S = 60.0
+"""Between two looks for devices that have no judge: of nodes that came, or whose judge was lost."""
 OF_RAY = "ray:"
 """Begins the name of every judge of a cluster."""
 A = TypeVar("A", bound=Message)
-
-
-class LostJudgeError(InfrastructureError):
-    """Raised when a judge's node or process is gone."""
-
-
-class LostClusterError(InfrastructureError):
-    """Raised when the connection to the cluster is gone, and all of its judges with it."""
-
-
-class RemoteJudge(Protocol):
-    """A judge somewhere else."""
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        """Calls a method of `JudgeActor`.
-
-        Raises:
-            LostJudgeError: when the judge is gone.
-            LostClusterError: when the cluster is.
-            InfrastructureError: when the judge failed.
-        """
-        ...
 
 
 @dataclass
@@ -74,23 +51,42 @@ class Members:
     judges: dict[str, RemoteJudge]
     facts: dict[str, NodeFacts]
     ready: Ready
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Cluster(Protocol):
+    """Where judges come from."""
+
+    async def connect(self) -> Members:
+        """Reaches the cluster and finds its judges, which takes seconds.
+
+        Raises:
+            InfrastructureError: when it cannot be reached, or no judge can be used.
+        """
+        ...
+
+    async def look_again(self, members: Members) -> None:
+        """Adds judges of devices that have none and are like those that are used.
+
+        Raises:
+            InfrastructureError: when the cluster does not answer.
+        """
+        ...
+
+    def disconnect(self) -> None:
+        """Leaves the cluster; its judges end."""
+        ...
 
 
 class ClusterPool:
-    """The judges of a cluster, found when the first is needed.
+    """The judges of a cluster, found when the first is needed, and looked for again later."""
 
-    Args:
-        connect: reaches the cluster and finds them, which takes seconds.
-        disconnect: leaves it.
-    """
-
-    def __init__(
-        self, connect: Callable[[], Awaitable[Members]], disconnect: Callable[[], None]
-    ) -> None:
-        self._connect, self._disconnect = connect, disconnect
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._members: Members | None = None
-        self._connecting = asyncio.Lock()
+        self._reaching: asyncio.Task[Members] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = time.monotonic()
         self._queue = DeviceQueue()
         self._lost: dict[str, str] = {}
         self._left = False
@@ -98,17 +94,44 @@ class ClusterPool:
     async def members(self) -> Members:
         """The judges; the cluster is reached for it where it was not.
 
+        Whoever stops waiting for it stops it for nobody else.
+
         Raises:
             InfrastructureError: when it cannot be, or no judge can be used.
         """
-        async with self._connecting:
-            members = self._members
-            if self._left:
-                raise LostClusterError("The cluster was left, for this server ends")
-            if members is None or not members.judges:
-                self._members = members = await self._connect()
-                self._lost.clear()
-            return members
+        if self._left:
+            raise LostClusterError("The cluster was left, for this server ends")
+        if self._members is not None and self._members.judges:
+            return self._members
+        if self._reaching is None:
+            self._reaching = asyncio.create_task(self._reached())
+            self._reaching.add_done_callback(_retrieved)
+        return await asyncio.shield(self._reaching)
+
+    async def _reached(self) -> Members:
+        try:
+            members = await self._cluster.connect()
+        finally:
+            self._reaching = None
+        if self._left:
+            self._cluster.disconnect()
+            raise LostClusterError("The cluster was left, for this server ends")
+        self._members, self._looked = members, time.monotonic()
+        self._lost.clear()
+        return members
+
+    def _look_when_due(self, members: Members) -> None:
+        """Begins a look for more judges where the last was long ago; nobody waits for it."""
+        under_way = self._looking is not None and not self._looking.done()
+        if not under_way and time.monotonic() - self._looked >= LOOK_S:
+            self._looking = asyncio.create_task(self._look(members))
+
+    async def _look(self, members: Members) -> None:
+        with contextlib.suppress(HarnessError):  # the next use tells it
+            await self._cluster.look_again(members)
+        self._looked = time.monotonic()
+        for name in self._lost.keys() & members.judges.keys():
+            del self._lost[name]
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -170,14 +193,14 @@ class ClusterPool:
         """
         async with self._held((device,), what, progress) as (_, judge):
             asked = HoldJudge(request_id=uuid4().hex, what=what)
-            await judge.call("begin", asked.model_dump_json().encode(), None)
             try:
+                await judge.call("begin", asked.model_dump_json().encode(), None)
                 session = RemoteSession(judge, asked.request_id)
                 await session.begin()
                 yield session
                 await judge.call("release", asked.request_id)
             finally:
-                await _forgotten(judge, asked.request_id)
+                await forgotten(judge, asked.request_id)
 
     @contextlib.asynccontextmanager
     async def reserved(self, device: str, progress: OnProgress) -> AsyncIterator[None]:
@@ -202,12 +225,15 @@ class ClusterPool:
                 judge = members.judges.get(name)
                 if judge is None or self._members is not members:  # lost meanwhile
                     continue
+                self._look_when_due(members)
                 try:
                     yield name, judge
                 except LostJudgeError as error:
                     members.judges.pop(name, None)
+                    members.facts.pop(name, None)
                     if self._members is members:
                         self._lost[name] = error.what
+                        self._looked = float("-inf")  # the next use has it looked for
                     raise
                 except LostClusterError:
                     if self._members is members:
@@ -232,7 +258,7 @@ class ClusterPool:
             name = ""
             try:
                 async with self._held(devices, what, progress, client) as (name, judge):
-                    found = await _carried_out(judge, request, files, kind, progress)
+                    found = await carried_out(judge, request, files, kind, progress)
                     self._queue.note_answer(name)
                     return found
             except LostJudgeError as error:
@@ -249,75 +275,7 @@ class ClusterPool:
         """Leaves the cluster at once."""
         self._left = True
         self._members = None
-        self._disconnect()
-
-
-class RemoteSession:
-    """A judge of a node that is held, as `Judge` is one of this machine."""
-
-    def __init__(self, judge: RemoteJudge, identity: str) -> None:
-        self._judge, self._identity = judge, identity
-        self._said: deque[bytes] = deque()
-        self._files: dict[str, Files] = {}
-        self.ready: Ready | None = None
-
-    async def begin(self) -> None:
-        """Waits until the judge is held."""
-        said = await self.read()
-        assert isinstance(said, Ready), said
-        self.ready = said
-
-    async def send(self, message: EvaluatePlan) -> None:
-        """Sends the judge a plan."""
-        files = None
-        if (folder := message.operator_dir) is not None:
-            if folder not in self._files:
-                self._files[folder] = await asyncio.to_thread(files_of, Path(folder))
-            files = self._files[folder]
-        await self._judge.call("send", self._identity, message.model_dump_json().encode(), files)
-
-    async def read(self) -> JudgeAnswer:
-        """The next message of the judge.
-
-        Raises:
-            InfrastructureError: when it or its node is gone.
-        """
-        while not self._said:
-            self._said.extend(await self._judge.call("messages", self._identity))
-        message = decode(from_judge, self._said.popleft())
-        if isinstance(message, JudgeFault) and message.evaluation_id == self._identity:
-            raise error_of(message)
-        return message
-
-
-async def _carried_out(
-    judge: RemoteJudge,
-    request: EvaluatePlan | Asked,
-    files: Files | None,
-    kind: type[A],
-    progress: OnProgress,
-) -> tuple[A, Files]:
-    identity = identity_of(request)
-    await judge.call("begin", request.model_dump_json().encode(), files)
-    try:
-        while True:
-            for body in await judge.call("messages", identity):
-                message = decode(from_node, body)
-                if isinstance(message, Progress):
-                    await progress(message.done, message.total, message.message)
-                elif isinstance(message, kind):
-                    asked = not isinstance(request, EvaluatePlan)
-                    return message, await judge.call("files", identity) if asked else {}
-                elif isinstance(message, JudgeFault):
-                    raise error_of(message)
-    finally:
-        await _forgotten(judge, identity)
-
-
-async def _forgotten(judge: RemoteJudge, identity: str) -> None:
-    """Stops what a judge does for a request, and has it forgotten."""
-    with contextlib.suppress(InfrastructureError):
-        await asyncio.shield(judge.call("cancel", identity))
+        self._cluster.disconnect()
 
 
 def _suitable(devices: Sequence[str], members: Members) -> tuple[str, ...]:
@@ -330,3 +288,9 @@ def _suitable(devices: Sequence[str], members: Members) -> tuple[str, ...]:
             remedy="Begin again; this was not the candidate's fault.",
         )
     return left or tuple(members.judges)
+
+
+def _retrieved(task: asyncio.Task[Members]) -> None:
+    """Takes note of a failure that nobody waited for, which asyncio would write to the log."""
+    if not task.cancelled():
+        task.exception()

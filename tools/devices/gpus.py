@@ -178,12 +178,18 @@ def _model_called(named: str, models: Sequence[str], by: str, more: str = "") ->
     """
     words = set(_words(named))
     exact = [model for model in models if set(_words(model)) - {"nvidia"} == words - {"nvidia"}]
-    found = exact or [model for model in models if words and words <= set(_words(model))]
+    found = exact or [model for model in models if is_called(model, named)]
     if len(found) == 1:
         return found[0]
     here = ", ".join(found or models) or "no GPU that CUDA shows"
     problem = "fits several models" if found else "is no GPU that can be used"
     raise RequestError(f"{by} {named!r} {problem}", remedy=f"Here: {here}.{more}")
+
+
+def is_called(model: str, named: str) -> bool:
+    """Whether a model can be meant by some words: 'h200' is 'NVIDIA H200', and not 'GH200'."""
+    words = set(_words(named))
+    return bool(words) and words <= set(_words(model))
 
 
 def _words(name: str) -> list[str]:

@@ -31,12 +31,18 @@ class LocalCluster:
     """Connects to judges of this process."""
 
     def __init__(self, judges):
-        self.judges, self.connected, self.left = judges, 0, 0
+        self.judges, self.connected, self.looked, self.left = judges, 0, 0, 0
+        self.came = {}
 
     async def connect(self):
         self.connected += 1
         facts = {name: NodeFacts(name, "here", "scripted") for name in self.judges}
         return Members(dict(self.judges), facts, READY)
+
+    async def look_again(self, members):
+        self.looked += 1
+        members.judges.update(self.came)
+        members.facts.update({name: NodeFacts(name, "here", "scripted") for name in self.came})
 
     def disconnect(self):
         self.left += 1

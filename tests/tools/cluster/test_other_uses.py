@@ -11,8 +11,9 @@ import pytest
 
 from kernel_harness.tools.cluster import node_profiling
 from kernel_harness.tools.cluster.operator_files import write_below
-from kernel_harness.tools.cluster.pool import ClusterPool, LostJudgeError
+from kernel_harness.tools.cluster.pool import ClusterPool
 from kernel_harness.tools.cluster.profiling import ClusterProfiling
+from kernel_harness.tools.cluster.remote import LostJudgeError
 from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.profiling.runs.profiles import NCU, Profile, WorkloadProfile
@@ -35,7 +36,7 @@ def on_cluster(tmp_path):
     async def opened(judges):
         harness = Harness.open(load_settings(settings | {"cluster": "auto"}, {}))
         cluster = LocalCluster(judges)
-        vars(harness)["pool"] = ClusterPool(cluster.connect, cluster.disconnect)
+        vars(harness)["pool"] = ClusterPool(cluster)
         try:
             yield harness
         finally:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kernel_harness.tools.cluster.connection import RayConnection, RayJudge, address_of
-from kernel_harness.tools.cluster.pool import ClusterPool, LostClusterError, LostJudgeError, Members
-from kernel_harness.tools.errors import CapabilityError, InfrastructureError, RequestError
+from kernel_harness.tools.cluster import pool
+from kernel_harness.tools.cluster.pool import ClusterPool, Members
+from kernel_harness.tools.cluster.remote import LostClusterError, LostJudgeError
+from kernel_harness.tools.errors import CapabilityError, InfrastructureError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Status
@@ -32,7 +32,7 @@ def served(tmp_path):
 
     def made(cluster, *names, limits_s=MappingProxyType({}), notes=None):
         harness = Harness.open(load_settings(settings | {"cluster": "auto"}, {}))
-        vars(harness)["pool"] = ClusterPool(cluster.connect, cluster.disconnect)
+        vars(harness)["pool"] = ClusterPool(cluster)
 
         async def run():
             found = []
@@ -122,6 +122,66 @@ def test_a_cluster_that_is_there_again_is_reached_by_the_next_evaluation(served,
     assert cluster.connected == 2
 
 
+def test_a_judge_that_was_lost_is_looked_for_and_used_again(served, tmp_path):
+    """A cluster had one judge less for each that was lost, until none was left."""
+    lost = LocalJudge("ray:a/0", tmp_path, LostJudgeError("its worker is gone"))
+    other, again = LocalJudge("ray:b/0", tmp_path), LocalJudge("ray:a/0", tmp_path)
+    cluster, notes = LocalCluster({"ray:a/0": lost, "ray:b/0": other}), []
+    cluster.came = {"ray:a/0": again}
+    found, state = served(cluster, "fine", "fine2", notes=notes)
+    assert [one.status for one in found] == [Status.PASSED] * 2
+    assert cluster.looked == 1 and state.devices == 2
+    assert "its worker is gone" not in notes
+
+
+def test_a_judge_that_comes_later_is_used(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "LOOK_S", 0.0)
+    cluster = LocalCluster({"ray:a/0": LocalJudge("ray:a/0", tmp_path)})
+    cluster.came = {"ray:b/0": LocalJudge("ray:b/0", tmp_path)}
+    _, state = served(cluster, "fine", "fine2")
+    assert state.devices == 2 and cluster.connected == 1
+
+
+def test_who_stops_waiting_for_the_cluster_stops_nobody_else(tmp_path):
+    """Another who waited began to reach it while a thread still did so for the first."""
+
+    async def story():
+        cluster, reached = LocalCluster({"ray:a/0": LocalJudge("ray:a/0", tmp_path)}), []
+        connect = cluster.connect
+
+        async def slowly():
+            reached.append("begun")
+            await asyncio.sleep(0.1)
+            reached.append("ended")
+            return await connect()
+
+        cluster.connect = slowly
+        made = ClusterPool(cluster)
+        first, second = (asyncio.ensure_future(made.members()) for _ in range(2))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        return list((await second).judges), first.cancelled(), reached
+
+    assert asyncio.run(story()) == (["ray:a/0"], True, ["begun", "ended"])
+
+
+def test_who_stops_while_a_judge_is_asked_has_it_stopped(served, tmp_path):
+    """The trial went on, on a judge that counted as free."""
+    judge = LocalJudge("ray:a/0", tmp_path)
+    call = judge.call
+
+    async def slowly(method, *arguments):
+        found = await call(method, *arguments)
+        if method == "begin" and judge.methods.count("begin") == 1:
+            await asyncio.sleep(5)
+        return found
+
+    judge.call = slowly
+    found, _ = served(LocalCluster({"ray:a/0": judge}), "hangs", "fine", limits_s={"hangs": 1.0})
+    assert [one.status for one in found] == [Status.PASSED]
+    assert judge.methods[:3] == ["begin", "cancel", "begin"]
+
+
 class HeldCluster:
     """One judge at each connection, whose first holds a use until its cluster is lost."""
 
@@ -132,6 +192,9 @@ class HeldCluster:
         self.connected += 1
         judges: dict[str, Any] = {"ray:a/0": SimpleNamespace(number=self.connected)}
         return Members(judges, {}, READY)
+
+    async def look_again(self, members):
+        pass
 
     def disconnect(self):
         pass
@@ -151,7 +214,7 @@ def test_who_waits_while_a_cluster_is_lost_has_a_judge_of_the_next_one(lost):
 
     async def story():
         cluster = HeldCluster(lost)
-        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        pool = ClusterPool(cluster)
         first = asyncio.ensure_future(cluster.use(pool))
         await cluster.reached.wait()
         others = [asyncio.ensure_future(cluster.use(pool)) for _ in range(2)]
@@ -165,7 +228,7 @@ def test_a_judge_that_was_lost_takes_none_of_the_next_cluster_along():
 
     async def story():
         cluster = HeldCluster(LostJudgeError("gone"))
-        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        pool = ClusterPool(cluster)
         first = asyncio.ensure_future(cluster.use(pool))
         await cluster.reached.wait()
         pool._members = None
@@ -179,7 +242,7 @@ def test_a_judge_that_was_lost_takes_none_of_the_next_cluster_along():
 def test_a_pool_that_was_left_reaches_no_cluster_again():
     async def story():
         cluster = HeldCluster(LostClusterError("gone"))
-        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        pool = ClusterPool(cluster)
         first = asyncio.ensure_future(cluster.use(pool))
         await cluster.reached.wait()
         other = asyncio.ensure_future(cluster.use(pool))
@@ -189,46 +252,6 @@ def test_a_pool_that_was_left_reaches_no_cluster_again():
         return [type(one) for one in found], cluster.connected
 
     assert asyncio.run(story()) == ([LostClusterError] * 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("raised", "said"),
-    [
-        (ConnectionError("Client is shutting down."), "does not answer: Client is shutting down."),
-        (RuntimeError("Traceback:\n  File x\nError: it is full\n"), "answer: Error: it is full"),
-    ],
-)
-def test_what_ray_says_is_told_in_a_line(monkeypatch, raised, said):
-    def fail(reference):
-        raise raised
-
-    kinds = {name: type(name, (Exception,), {}) for name in ERRORS}
-    ray = SimpleNamespace(get=fail, exceptions=SimpleNamespace(**kinds), is_initialized=lambda: 1)
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    actor = SimpleNamespace(facts=SimpleNamespace(remote=lambda: None))
-    judge = RayJudge(RayConnection("ray://127.0.0.1:10001", "auto"), "ray:a/0", actor)
-    with pytest.raises(InfrastructureError, match=said) as caught:
-        asyncio.run(judge.call("facts"))
-    assert isinstance(caught.value, LostClusterError) is isinstance(raised, ConnectionError)
-
-
-def test_a_head_that_refuses_its_first_client_is_asked_once_more(monkeypatch):
-    """A command right after `ray start` was told that the cluster cannot be reached."""
-    asked = []
-
-    def enter(address, **options):
-        asked.append(address)
-        if len(asked) == 1:
-            raise ConnectionAbortedError("Initialization failure from server:\nRuntimeError: x")
-
-    node = {"Alive": True, "NodeID": "0123456789", "Resources": {}}
-    names = {"is_initialized": lambda: False, "init": enter, "nodes": lambda: [node]}
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**names))
-    strategy = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *given, **more: None)
-    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategy)
-    with pytest.raises(InfrastructureError, match="has a GPU"):
-        asyncio.run(RayConnection("ray://127.0.0.1:10001", "auto").connect())
-    assert len(asked) == 2
 
 
 def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):
@@ -243,39 +266,9 @@ def test_cancelling_stops_the_trial_on_its_node(served, tmp_path):
 def test_what_needs_a_device_of_this_machine_is_refused_in_words():
     async def refused():
         cluster = LocalCluster({})
-        pool = ClusterPool(cluster.connect, cluster.disconnect)
+        pool = ClusterPool(cluster)
         with pytest.raises(CapabilityError, match="without --cluster"):
             async with pool.reserved("cluster", ignore_progress):
                 pass
 
     asyncio.run(refused())
-
-
-@pytest.mark.parametrize("cluster", ["ray://10.0.0.7:10001", "ray://head.example:10001"])
-def test_off_this_machine_a_token_and_tls_are_asked_for(cluster):
-    with pytest.raises(RequestError, match=r"runs whatever it is sent.*RAY_AUTH_MODE=token"):
-        address_of(cluster, secured=False)
-    assert address_of(cluster, secured=True) == cluster
-
-
-@pytest.mark.parametrize("cluster", ["auto", "ray://localhost:7", "ray://[::1]:7"])
-def test_a_cluster_on_this_machine_is_used_as_it_is(cluster):
-    assert address_of(cluster, secured=False).startswith("ray://")
-
-
-@pytest.mark.parametrize("cluster", ["head:10001", "http://x:1", "ray://", "ray://:1"])
-def test_what_is_no_address_is_refused(cluster):
-    with pytest.raises(RequestError, match="is no cluster"):
-        address_of(cluster, secured=True)
-
-
-def test_a_cluster_without_a_gpu_says_so_and_how_to_do_without(monkeypatch):
-    nodes = [{"Alive": True, "NodeID": "0123456789", "Resources": {"CPU": 2.0}}]
-    names = {"is_initialized": lambda: False, "init": lambda *given, **more: None}
-    ray = SimpleNamespace(**names, nodes=lambda: nodes, shutdown=lambda: None)
-    strategy = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *given, **more: None)
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategy)
-    connection = RayConnection("ray://127.0.0.1:10001", "auto")
-    with pytest.raises(InfrastructureError, match=r"has a GPU: 1 node .*--device cpu"):
-        asyncio.run(connection.connect())

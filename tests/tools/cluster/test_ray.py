@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -15,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from kernel_harness.tools.cluster import pool
 from kernel_harness.tools.cluster.connection import RayConnection
 from kernel_harness.tools.cluster.pool import ClusterPool
 from kernel_harness.tools.confinement.process_tree import descendants
+from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
@@ -96,6 +100,7 @@ class Nodes:
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "2")
+    monkeypatch.setattr(pool, "LOOK_S", 1.0)
     folder = tempfile.mkdtemp(prefix="khray", dir="/tmp")  # a socket's path is short
     made = Nodes(folder)
     yield made
@@ -116,21 +121,20 @@ class Server:
         }
         self.harness = Harness.open(load_settings(given, {}))
         self.connection = RayConnection(address, "cpu", JUDGE)
-        self.pool = ClusterPool(self.connection.connect, self.connection.disconnect)
+        self.pool = ClusterPool(self.connection)
         vars(self.harness)["pool"] = self.pool
         self._said: list[str] = []
         self._news = asyncio.Event()
 
     async def reach(self, count: int) -> None:
-        """Waits until that many nodes have judges."""
+        """Evaluates until that many judges are there, which are looked for meanwhile."""
         async with asyncio.timeout(120):
-            while True:
-                try:
+            for number in itertools.count():
+                with contextlib.suppress(InfrastructureError):  # they are still coming up
                     if len((await self.pool.members()).judges) == count:
                         return
-                except Exception:  # they are still coming up
-                    await asyncio.sleep(0.5)
-                self.pool.kill()
+                    await self.evaluate("fine", f"meanwhile {number}")
+                await asyncio.sleep(0.5)
 
     async def evaluate(self, name: str, mark: str = "") -> Evaluation:
         request = self.harness.lookup.evaluation_request(
@@ -160,7 +164,6 @@ def test_two_nodes_judge_and_one_that_is_killed_costs_one_try(nodes, tmp_path):
     async def story():
         server = Server(nodes, tmp_path)
         await server.reach(1)
-        server.pool.kill()
         second = nodes.start()
         await server.reach(2)
         both = await asyncio.gather(server.evaluate("slow"), server.evaluate("fine"))
@@ -188,7 +191,6 @@ def test_a_worker_of_rays_that_is_killed_costs_one_try_and_is_named(nodes, tmp_p
     async def story():
         server = Server(nodes, tmp_path)
         await server.reach(1)
-        server.pool.kill()
         nodes.start()
         await server.reach(2)
         hanging = [asyncio.create_task(server.evaluate("deaf", mark)) for mark in "ab"]
@@ -200,12 +202,15 @@ def test_a_worker_of_rays_that_is_killed_costs_one_try_and_is_named(nodes, tmp_p
         await asyncio.gather(*hanging, return_exceptions=True)
         rest = await server.evaluate("fine", "after")
         notes = server.harness.check_environment().notes
+        await server.reach(2)  # another worker is in its place
+        after = server.harness.check_environment().notes
         await server.harness.aclose()
-        return rest, notes
+        return rest, notes, after
 
-    rest, notes = asyncio.run(story())
+    rest, notes, after = asyncio.run(story())
     assert rest.status is Status.PASSED
     assert any("was lost: The actor died" in note for note in notes), notes
+    assert not any("was lost" in note for note in after), after
 
 
 def test_a_head_that_is_killed_ends_no_server_loses_no_record_and_is_reached_again(nodes, tmp_path):
