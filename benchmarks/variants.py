@@ -1,7 +1,7 @@
 """A planted optimum among many configurations: found by halving, and what trying all would take.
 
     python benchmarks/variants.py [--grid 10 10 2] [--exhaustive 20]
-    python benchmarks/variants.py --scripted [--repeat 100] [--run-noise 0.03]
+    python benchmarks/variants.py --scripted [--decode] [--repeat 100] [--run-noise 0.03]
     python benchmarks/variants.py --grid 3 3 2 --exhaustive 18
 
 On an NVIDIA GPU a spinning kernel has three constants, `--grid` values of each; how long it spins
@@ -11,7 +11,8 @@ evaluates all variants, with `--warm` after one evaluation of the program itself
 times is multiplied to all where that is fewer. With `--scripted`, or without a GPU, no kernel runs:
 times have noise as a GPU's have, and seconds are those that the costs below add up to, which is
 arithmetic and no measurement; `--repeat` races as often with other noise, and says how often the
-planted optimum was found.
+optimum was found, and how much longer than it the winners take. `--decode` has the measured times
+of a kernel with ties, variants within 1 to 3 %, and four sizes, in place of planted ones.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ SLOW = 0.10, 0.27
 """How much longer a slow run takes: the clock falls from 1,980 to 1,560 MHz in pauses."""
 SCRIPTED_PAIR_NOISE = 0.005
 """Of the median ratio of calls in turn, in one pair of processes."""
+SCRIPTED_JITTER_US, SCRIPTED_PAIR_JITTER_US = 0.06, 0.03
+"""What is added to a run's time, and to the noise of a pair's ratio, however short a call is."""
+DECODE_US = {
+    (8, 1): (3.26, 4.96, 10.54, 19.49),
+    (8, 2): (4.06, 5.23, 12.42, 20.74),
+    (8, 4): (3.62, 5.09, 11.95, 20.96),
+    (16, 1): (3.04, 4.61, 12.13, 20.53),
+    (16, 2): (3.87, 5.17, 12.35, 20.83),
+    (16, 4): (3.39, 4.70, 11.58, 20.72),
+    (32, 1): (5.41, 5.89, 11.15, 20.98),
+    (32, 2): (5.01, 6.06, 11.44, 21.55),
+    (32, 4): (4.10, 5.47, 13.07, 22.15),
+}
+"""Of a gated delta net's decode kernel on one H200, by the values that a program takes and its
+warps, at four sizes."""
 LEAST_SHOWN_S = 0.005
 PAUSE_S = 3.0
 """Before the variants: an agent thinks for longer."""
@@ -202,22 +218,61 @@ def parts_of(harness: Harness, tuned: Tuned) -> list[str]:
     return found
 
 
+def spinning_us(values: Mapping[str, Any], size: int) -> float:
+    """What the kernel with these constants would take."""
+    best = SMALL if size < 100_000 else LARGE
+    steps = 600 + 150 * abs(values["FIRST"] - best) + 80 * abs(values["SECOND"] - 4)
+    fixed, per_step = SCRIPTED_US[size >= 100_000]
+    return fixed + per_step * (steps + 50 * values["THIRD"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Variants and what they would take if nothing disturbed them.
+
+    Attributes:
+        values: of each variant's constants.
+        us: by variant and regime.
+    """
+
+    values: Mapping[str, Mapping[str, Any]]
+    us: Mapping[str, Mapping[str, float]]
+
+    @property
+    def regimes(self) -> list[str]:
+        """The names of the regimes."""
+        return list(next(iter(self.us.values())))
+
+    def loss(self, name: str, regime: str) -> float:
+        """How much longer than the fastest a variant takes, as a share of its time."""
+        return self.us[name][regime] / min(us[regime] for us in self.us.values()) - 1
+
+
+def planted(counts: Sequence[int]) -> Truth:
+    """The spinning kernel's variants."""
+    variants = {v.name: v.values for v in grid_variants(program(), grid(counts))}
+    us = {name: {str(n): spinning_us(v, n) for n in SIZES} for name, v in variants.items()}
+    return Truth(variants, us)
+
+
+def decode() -> Truth:
+    """A decode kernel's variants, as measured: each twice, for its stages change nothing."""
+    values, us = {}, {}
+    for (block, warps), times in DECODE_US.items():
+        for stages in (1, 2):
+            name = f"VALUES={block} num_warps={warps} num_stages={stages}"
+            values[name] = {"VALUES": block, "num_warps": warps, "num_stages": stages}
+            us[name] = dict(zip(("1-4", "8-16", "32", "48-64"), times, strict=True))
+    return Truth(values, us)
+
+
 class ScriptedTimes:
     """Made-up times of the variants, and the seconds that taking them would cost."""
 
-    def __init__(
-        self, values: dict[str, Any], run_noise: float, slow_runs: float, seed: int
-    ) -> None:
-        self._values, self._run_noise, self._slow_runs = values, run_noise, slow_runs
+    def __init__(self, truth: Truth, run_noise: float, slow_runs: float, seed: int) -> None:
+        self._truth, self._run_noise, self._slow_runs = truth, run_noise, slow_runs
         self._rng = random.Random(seed)
         self.seconds = 0.0
-
-    def _true_us(self, name: str, regime: str) -> float:
-        value = self._values[name]
-        best = SMALL if int(regime) < 100_000 else LARGE
-        steps = 600 + 150 * abs(value["FIRST"] - best) + 80 * abs(value["SECOND"] - 4)
-        fixed, per_step = SCRIPTED_US[int(regime) >= 100_000]
-        return fixed + per_step * (steps + 50 * value["THIRD"])
 
     async def alone(self, name: str, regimes: Sequence[str], calls: int) -> dict[str, RaceTime]:
         """One run: what slows it down slows all its calls."""
@@ -227,7 +282,9 @@ class ScriptedTimes:
             slow += self._rng.uniform(*SLOW)
         found = {}
         for regime in regimes:
-            us = self._true_us(name, regime) * (1 + slow) * self._rng.gauss(1, spread)
+            true_us = self._truth.us[name][regime]
+            us = true_us * (1 + slow) * self._rng.gauss(1, spread)
+            us += self._rng.gauss(0, SCRIPTED_JITTER_US)
             found[regime] = RaceTime(us, us * (1 - 2 * spread), us * (1 + 2 * spread))
         return found
 
@@ -236,34 +293,37 @@ class ScriptedTimes:
         self.seconds += SCRIPTED_PAIR_S
         leads = {}
         for regime in regimes:
-            ratio = self._true_us(second, regime) / self._true_us(first, regime)
-            ratio *= self._rng.gauss(1, SCRIPTED_PAIR_NOISE)
+            true_us = self._truth.us[first][regime]
+            ratio = self._truth.us[second][regime] / true_us
+            ratio *= self._rng.gauss(1, SCRIPTED_PAIR_NOISE + SCRIPTED_PAIR_JITTER_US / true_us)
             decision = Decision.FASTER if ratio > 1 else Decision.SLOWER
             leads[regime] = Lead(first, second, ratio, ratio, ratio, decision)
         return Paired(leads)
 
 
-async def scripted(counts: Sequence[int], repeat: int, run_noise: float, slow_runs: float) -> None:
+async def scripted(truth: Truth, repeat: int, run_noise: float, slow_runs: float) -> None:
     """The same races on made-up times, with costs added up."""
-    variants = grid_variants(program(), grid(counts))
-    by_name = {variant.name: variant.values for variant in variants}
-    sizes = [str(size) for size in SIZES]
-    found, runs, seconds = 0, 0, 0.0
+    names, regimes = list(truth.us), truth.regimes
+    losses: list[float] = []
+    runs, meetings, seconds = 0, 0, 0.0
     for seed in range(repeat):
-        times = ScriptedTimes(by_name, run_noise, slow_runs, seed)
-        course = await race(list(by_name), sizes, times.alone, values=by_name)
-        await order_finalists(course, times.beside)
-        winners = [course.ranking(size)[0] for size in sizes]
-        found += sum(won == optimum(size) for won, size in zip(winners, SIZES, strict=True))
+        times = ScriptedTimes(truth, run_noise, slow_runs, seed)
+        course = await race(names, regimes, times.alone, values=truth.values)
         runs += course.measured
-        compiled = SCRIPTED_COMPILED_S * len(variants) if len(variants) >= COMPILED_FIRST else 0.0
-        seconds += compiled + times.seconds + SCRIPTED_SAMPLE_S * len(set(winners))
-    whole = SCRIPTED_SAMPLE_S * len(variants)
+        meetings -= course.measured
+        await order_finalists(course, times.beside)
+        meetings += course.measured
+        winners = {regime: course.ranking(regime)[0] for regime in regimes}
+        losses += [truth.loss(name, regime) for regime, name in winners.items()]
+        compiled = SCRIPTED_COMPILED_S * len(names) if len(names) >= COMPILED_FIRST else 0.0
+        seconds += compiled + times.seconds + SCRIPTED_SAMPLE_S * len(set(winners.values()))
+    whole = SCRIPTED_SAMPLE_S * len(names)
     console.print(
-        f"scripted, no measurement: {len(variants)} variants, runs of one program differ by "
-        f"{run_noise:.1%}, and {slow_runs:.0%} are slow: {found} of {repeat * len(SIZES)} planted "
-        f"optima found; a race takes {runs / repeat:.1f} runs and {seconds / repeat:.1f} s; all in "
-        f"turn {whole:.1f} s; {seconds / repeat / whole:.2f}"
+        f"scripted, no measurement: {len(names)} variants, runs of one program differ by "
+        f"{run_noise:.1%}, and {slow_runs:.0%} are slow: {losses.count(0.0)} of {len(losses)} "
+        f"optima found, winners take {statistics.mean(losses):.3%} longer, {max(losses):.1%} at "
+        f"worst; a race takes {runs / repeat:.1f} runs, {meetings / repeat:.1f} meetings and "
+        f"{seconds / repeat:.1f} s; all in turn {whole:.1f} s; {seconds / repeat / whole:.2f}"
     )
 
 
@@ -274,6 +334,7 @@ def main() -> None:
     parser.add_argument("--exhaustive", type=int, default=20, help="configurations tried in turn")
     parser.add_argument("--warm", action="store_true", help="after an evaluation of the program")
     parser.add_argument("--scripted", action="store_true", help="without a GPU's times")
+    parser.add_argument("--decode", action="store_true", help="scripted: a decode kernel's times")
     parser.add_argument("--repeat", type=int, default=1, help="scripted races")
     parser.add_argument("--run-noise", type=float, default=0.02, help="between scripted runs")
     parser.add_argument(
@@ -286,7 +347,8 @@ def main() -> None:
         on_gpu = Harness.open(settings).evaluations.executor is Executor.CUDA
         if arguments.scripted or not on_gpu:
             noise = arguments.run_noise, arguments.slow_runs
-            asyncio.run(scripted(arguments.grid, arguments.repeat, *noise))
+            truth = decode() if arguments.decode else planted(arguments.grid)
+            asyncio.run(scripted(truth, arguments.repeat, *noise))
         else:
             work = measured(settings, arguments.grid, arguments.exhaustive, warm=arguments.warm)
             asyncio.run(work)

@@ -1,10 +1,11 @@
 """Successive halving: who is measured again, and who is not.
 
 Pure but for the functions that measure. Every contestant is measured with few calls; of each regime
-those near the fastest go on to more calls, at most one in four, until five or fewer are left.
+those near the fastest go on to more calls, at most one in four, until few are left.
 Runs of one program differ by several per cent, whatever the number of calls in each, and some take
-a fifth longer. So a contestant's time is that of its fastest run, who is near is taken widely, and
-those left at last are told apart by calls that take turns (`finals`).
+a fifth longer. So a contestant's time is that of its fastest run, who is near is taken widely after
+one run and narrowly after two, and those left at last are told apart by calls that take turns
+(`finals`), which costs little more than a run and tells far more.
 
 Of contestants that differ in the values of constants the times of those that share their values
 foretell a time. Who is foretold to be near the fastest, and was not, is measured again; of many
@@ -24,10 +25,13 @@ from .main_effects import FREE, Level, Values, effects_number, forecast, levels_
 
 KEPT = 4
 """At most one in so many goes on."""
-FINALISTS = 5
+FINALISTS = 4
 """So many at most of a regime are left to be told apart by calls that take turns."""
-FIRST_KEPT = 6
-"""So many may go on from the first rung, however few there were."""
+CUT_FROM = 2 * FINALISTS
+"""So many that were measured twice are cut to the fastest of them without another rung."""
+FIRST_KEPT, ALONE_KEPT = 6, 10
+"""So many may go on from the first rung, however few there were; of those that nothing foretells,
+where one in twenty may have had a slow run, more."""
 NEAR, NEAR_US = 1.06, 0.6
 """Who took at most so many times the fastest's time, and so much more, may be the fastest.
 
@@ -37,9 +41,11 @@ eight took a seventh to a fifth longer than the others (H200). Two slow ones in 
 """
 ALONE_NEAR = 1.27
 """The same, of those with one run whose times nothing foretells."""
-DOUBTED, DOUBTED_RUNGS = 4, 2
-"""So many of each regime are run again whose times are not near, as others' foretell them to be;
-after so many rungs."""
+AGAIN_NEAR, AGAIN_NEAR_US = 1.04, 0.1
+"""The same, of those that were measured twice or more."""
+DOUBTED = 4
+"""So many of each regime are run again after the first rung whose times are not near, as others'
+foretell them to be."""
 FORETOLD_FROM = 24
 """So many contestants are not all measured: of fewer, too few runs would be spared."""
 LEAST_MEASURED = 5
@@ -103,6 +109,10 @@ class Course:
                 self.times[n][regime].us,
             ),
         )
+
+    def rungs_of(self, name: str, regime: str) -> int:
+        """On how many rungs a contestant was measured in a regime."""
+        return self.rungs.get(name, {}).get(regime, 0)
 
     def add(self, name: str, regime: str, time: RaceTime) -> None:
         """Notes one more run of a contestant."""
@@ -192,9 +202,26 @@ def _least_ratios(
 async def _all_measured(
     course: Course, due: Mapping[str, Sequence[str]], measure: Measure, calls: int
 ) -> None:
-    """Measures contestants in the regimes that are due, a few of them at once."""
+    """Measures contestants in the regimes that are due, a few of them at once.
+
+    Who was given no time in a regime where others have one is measured there once more.
+    """
+    before = {name: dict(course.rungs.get(name, {})) for name in due}
     await few_at_once(
         _measured(course, name, regimes, measure, calls) for name, regimes in due.items()
+    )
+    timed = {regime for times in course.times.values() for regime in times}
+    untimed = {
+        name: [
+            r for r in regimes if r in timed and course.rungs_of(name, r) == before[name].get(r, 0)
+        ]
+        for name, regimes in due.items()
+        if name not in course.out
+    }
+    await few_at_once(
+        _measured(course, name, regimes, measure, calls)
+        for name, regimes in untimed.items()
+        if regimes
     )
 
 
@@ -257,16 +284,20 @@ def _going_on(
     if not ranked:
         return []
     best = course.times[ranked[0]][regime]
-    reach = max(best.high, NEAR * best.us + NEAR_US)
-    if not rung and not foretold:
-        reach = max(reach, ALONE_NEAR * best.us)
+    if rung:
+        reach, least = AGAIN_NEAR * best.us + AGAIN_NEAR_US, FINALISTS
+    elif foretold:
+        reach, least = NEAR * best.us + NEAR_US, FIRST_KEPT
+    else:
+        reach, least = max(NEAR * best.us + NEAR_US, ALONE_NEAR * best.us), ALONE_KEPT
+    reach = max(best.high, reach)
     near = [name for name in ranked if course.times[name][regime].low <= reach]
-    most = max(math.ceil(len(ranked) / KEPT), FINALISTS if rung else FIRST_KEPT)
-    doubted = _doubted(ranked, near[:most], foretold or {}) if rung < DOUBTED_RUNGS else []
-    if min(len(near), most) + len(doubted) <= FINALISTS:
-        course.finalists[regime] = [*near[:FINALISTS], *doubted]
+    kept = near[: max(math.ceil(len(ranked) / KEPT), least)]
+    doubted = _doubted(ranked, kept, foretold or {}) if not rung else []
+    if len(kept) + len(doubted) <= (CUT_FROM if rung else FINALISTS):
+        course.finalists[regime] = [*kept[:FINALISTS], *doubted]
         return []
-    return [*near[:most], *doubted]
+    return [*kept, *doubted]
 
 
 def _doubted(

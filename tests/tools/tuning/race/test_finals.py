@@ -149,6 +149,76 @@ def test_regimes_where_the_same_two_meet_are_measured_together():
     ]
 
 
+def test_two_that_lead_in_different_regimes_meet_once():
+    field = Field({"a": {"r": 1.0, "s": 1.04}, "b": {"r": 1.04, "s": 1.0}})
+    course, leads = field.raced()
+    assert [(set(meeting[:2]), set(meeting[2])) for meeting in field.met] == [
+        ({"a", "b"}, {"r", "s"})
+    ]
+    assert {r: (found[0].first, found[0].second) for r, found in leads.items()} == {
+        "r": ("a", "b"),
+        "s": ("b", "a"),
+    }
+    assert course.ranking("r") == ["a", "b"] and course.ranking("s") == ["b", "a"]
+
+
+def test_two_that_meet_are_compared_wherever_both_may_be_the_fastest():
+    truth = {
+        "a": {"r": 1.0, "s": 1.05},
+        "b": {"r": 1.02, "s": 1.06},
+        "c": {"r": 9.0, "s": 1.0},
+    }
+    course = Course(finalists={"r": ["a", "b"], "s": ["c", "a", "b"]})
+    course.times = {name: {} for name in truth}
+    field = Field(truth)
+    leads = asyncio.run(order_finalists(course, field.beside))
+    assert [set(m[:2]) for m in field.met] == [{"a", "b"}, {"a", "c"}, {"b", "c"}]
+    assert [set(m[2]) for m in field.met] == [{"r", "s"}, {"s"}, {"s"}], "they were tied on s"
+    truth["b"]["s"] = 1.2
+    course.finalists, field.met = {"r": ["a", "b"], "s": ["c", "a", "b"]}, []
+    leads = asyncio.run(order_finalists(course, field.beside))
+    assert [set(m[:2]) for m in field.met] == [{"a", "b"}, {"a", "c"}], "who is slower is gone"
+    assert [(lead.first, lead.second) for lead in leads["s"]] == [("c", "a")]
+
+
+def test_two_whose_calls_in_turn_gave_no_time_meet_there_once_more():
+    course = Course(finalists={"r": ["b", "a"], "s": ["b", "a"]}, times={"a": {}, "b": {}})
+    field = Field({"a": {"r": 1.0, "s": 1.0}, "b": {"r": 1.04, "s": 1.04}})
+    lost = [{"s"}, set[str]()]
+
+    async def beside(first: str, second: str, regimes) -> Paired:
+        found = await field.beside(first, second, regimes)
+        left = lost.pop(0)
+        return Paired({r: lead for r, lead in found.leads.items() if r not in left}, found.times)
+
+    asyncio.run(order_finalists(course, beside))
+    assert [set(m[2]) for m in field.met] == [{"r", "s"}, {"s"}]
+    assert course.finalists == {"r": ["a", "b"], "s": ["a", "b"]}
+
+
+DECODE_US = {
+    **{"8,1": (3.26, 4.96, 10.54, 19.49), "8,2": (4.06, 5.23, 12.42, 20.74)},
+    **{"8,4": (3.62, 5.09, 11.95, 20.96), "16,1": (3.04, 4.61, 12.13, 20.53)},
+    **{"16,2": (3.87, 5.17, 12.35, 20.83), "16,4": (3.39, 4.70, 11.58, 20.72)},
+    **{"32,1": (5.41, 5.89, 11.15, 20.98), "32,2": (5.01, 6.06, 11.44, 21.55)},
+    "32,4": (4.10, 5.47, 13.07, 22.15),
+}
+"""Nine variants of a decode kernel on an H200, at four sizes."""
+
+
+def test_of_variants_within_a_few_per_cent_hardly_slower_ones_win_after_few_runs():
+    truth = {name: dict(zip("rstu", times, strict=True)) for name, times in DECODE_US.items()}
+    losses, measured, times = [], 0, 60
+    for seed in range(times):
+        course, _ = Field(truth, 0.02, pair=0.01, seed=seed).raced()
+        measured += course.measured
+        for regime in "rstu":
+            best = min(us[regime] for us in truth.values())
+            losses.append(truth[course.ranking(regime)[0]][regime] / best - 1)
+    assert sum(losses) / len(losses) < 0.002
+    assert measured <= 24 * times, "9 runs, as many again, and a few meetings"
+
+
 def test_a_finalist_that_fails_is_out_and_meets_no_one_again():
     field = Field({name: {"r": 1.0 + 3 * n / 100} for n, name in enumerate("abc")})
     field.failing = {"a"}

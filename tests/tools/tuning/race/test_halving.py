@@ -9,8 +9,10 @@ import random
 import pytest
 
 from kernel_harness.tools.tuning.race.halving import (
+    ALONE_KEPT,
     AT_ONCE,
     CALLS,
+    DOUBTED,
     FINALISTS,
     FIRST_KEPT,
     Course,
@@ -59,11 +61,20 @@ def test_each_regime_has_its_own_fastest():
 
 
 def test_who_cannot_be_told_from_the_fastest_is_measured_again():
-    truth = {f"v{n}": {"r": 10.0 if n < 9 else 20.0} for n in range(16)}
+    truth = {f"v{n}": {"r": 10.0 if n < 12 else 20.0} for n in range(20)}
     course, _ = raced(truth, noise=0.05)
     again = {name for name, rungs in course.rungs.items() if rungs["r"] > 1}
-    assert again < {f"v{n}" for n in range(9)} and len(again) == FIRST_KEPT
+    assert again < {f"v{n}" for n in range(12)} and len(again) == ALONE_KEPT
     assert len(course.finalists["r"]) == FINALISTS and set(course.finalists["r"]) < again
+
+
+def test_of_those_that_others_foretell_fewer_are_measured_again():
+    values = grid(4, 6)
+    truth = {name: {"r": 10.0 if p["C0"] < 3 else 20.0} for name, p in values.items()}
+    course, _ = raced(truth, noise=0.01, values=values)
+    again = [name for name, rungs in course.rungs.items() if rungs["r"] > 1]
+    assert FIRST_KEPT <= len(again) <= FIRST_KEPT + DOUBTED
+    assert all(rungs["r"] <= 2 for rungs in course.rungs.values())
 
 
 def test_of_several_runs_the_fastest_counts():
@@ -124,6 +135,21 @@ def test_when_all_fail_or_none_is_there_the_race_ends():
 def test_one_without_a_time_in_a_regime_goes_on_in_the_others():
     course, _ = raced({"a": {"r": 1.0}, "b": {"r": 2.0, "s": 1.0}, "c": {"r": 3.0, "s": 2.0}})
     assert course.ranking("s") == ["b", "c"] and course.ranking("r")[0] == "a"
+
+
+def test_who_was_given_no_time_where_others_were_is_measured_there_once_more():
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    async def measure(name, regimes, calls):
+        first = all(known != name for known, _ in asked)
+        asked.append((name, tuple(regimes)))
+        lost = {"a": {"s"} if first else set[str](), "b": {"t"}}.get(name, set[str]())
+        return {r: RaceTime(1.0, 1.0, 1.0) for r in regimes if r not in lost and r != "u"}
+
+    course = asyncio.run(race(["a", "b", "c"], ["r", "s", "t", "u"], measure))
+    assert asked[3:] == [("a", ("s",)), ("b", ("t",))]
+    assert set(course.finalists["s"]) == {"a", "b", "c"} and course.finalists["t"] == ["a", "c"]
+    assert "u" not in course.finalists, "where nobody was timed"
 
 
 def test_who_is_clearly_behind_is_no_finalist():
