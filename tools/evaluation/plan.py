@@ -112,6 +112,23 @@ def replay_checks(record: Evaluation) -> Checks:
 
 
 @dataclass(frozen=True)
+class TimeBounds:
+    """What a program is given that may be slow, in seconds; a record cut by it answers later, too.
+
+    Attributes:
+        budget_s: from the end of the build on, for it, and as much for the reference.
+        timing_s: of that, what checks leave for timing.
+        ends_after_s: from the begin; then it is ended.
+        again: judge again what was cut before.
+    """
+
+    budget_s: float
+    timing_s: float
+    ends_after_s: float
+    again: bool = False
+
+
+@dataclass(frozen=True)
 class EvaluationRequest:
     """What to evaluate, how far, and against what.
 
@@ -125,6 +142,7 @@ class EvaluationRequest:
         ladder: compare with everything else that computes the operator, too.
         only: uuids or beginnings of them, instead of those that the scope chooses.
         budget_s: replaces the settings' budget.
+        bounds: of a program that may be slow, and is nobody's candidate: no commit is made of it.
         replay: an earlier record of these sources; its seeds are used again before new ones.
         started_from: what the candidate's workspace was opened from.
         plan: id of the plan that the workspace names.
@@ -147,6 +165,7 @@ class EvaluationRequest:
     checks: Checks | None = None
     only: Sequence[str] = ()
     budget_s: float | None = None
+    bounds: TimeBounds | None = None
     replay: Evaluation | None = None
     started_from: str | None = None
     plan: str | None = None
@@ -183,6 +202,7 @@ class EvaluationRequest:
             "input_family": self.input_family or None,
             "policy": self.operator.policy_digest or None,
             "clock": None if self.sealed else "claimed",
+            "budget_s": f"{self.bounds.budget_s:g}" if self.bounds else None,
             "replay": self.replay.evaluation_id if self.replay else None,
         }
         return " ".join(["evaluate_kernel", *(f"{k}={v}" for k, v in parts.items() if v)])
@@ -267,6 +287,7 @@ def make_plan(
     """Makes the judge's orders of a request."""
     operator, solution, replay = request.operator, request.solution, request.replay
     on_cpu, table = executor is Executor.INTERPRETER, settings.kernels_dir / "hardware.json"
+    bounds, usual_s = request.bounds, settings.cpu_budget_s if on_cpu else settings.gpu_budget_s
     checks = _checks_of(request, settings, on_cpu=on_cpu)
     whole = chosen_workloads(operator, request.scope, sample, on_cpu=on_cpu)
     chosen = whole
@@ -297,7 +318,9 @@ def make_plan(
         workload_digest=operator.digest,
         targets=devices_of(request.targets, table) or list(settings.targets),
         hardware_file=str(table),
-        budget_s=request.budget_s or (settings.cpu_budget_s if on_cpu else settings.gpu_budget_s),
+        budget_s=bounds.budget_s if bounds else request.budget_s or usual_s,
+        timing_s=bounds.timing_s if bounds else 0.0,
+        ends_after_s=bounds.ends_after_s if bounds else None,
         build_timeout_s=settings.build_timeout_s,
         call_timeout_s=settings.call_timeout_s,
         sealed_clock=request.sealed and settings.sealed_clock == "auto",

@@ -125,7 +125,7 @@ class EvaluationService:
             DatasetError: when the operator has no workload.
         """
         request.operator.require_workloads()
-        if not request.force and (earlier := self._earlier(request)):
+        if not request.force and (earlier := self.earlier(request)):
             self._begin_recognising(earlier.evaluation_id, request)
             await self._commit(request, earlier)
             return await self._evaluated(earlier, earlier=True)
@@ -207,7 +207,7 @@ class EvaluationService:
 
     async def _commit(self, request: EvaluationRequest, evaluation: Evaluation) -> None:
         """Has a trial committed; a git that fails or hangs costs words, never the verdict."""
-        if self._keep_trial is None:
+        if self._keep_trial is None or request.bounds is not None:
             return
         work = asyncio.to_thread(self._keep_trial, request, evaluation)
         done, _ = await asyncio.wait({asyncio.create_task(work)}, timeout=TRIAL_PATIENCE_S)
@@ -234,7 +234,8 @@ class EvaluationService:
     async def _judge_and_record(self, pending: PendingEvaluation) -> Evaluation:
         judged_by = pending.request.operator.judged_by()
         try:
-            evaluation = await self._recorded(await self._judged(pending, judged_by), judged_by)
+            judged = await self._judged(pending, judged_by)
+            evaluation = await self._recorded(judged, judged_by, pending.request)
             await self._commit(pending.request, evaluation)
             return evaluation
         except asyncio.CancelledError:
@@ -247,13 +248,16 @@ class EvaluationService:
             self._under_way.end(pending.evaluation_id)
             self._pending.pop(pending.evaluation_id, None)
 
-    async def _recorded(self, evaluation: Evaluation, judged_by: str) -> Evaluation:
+    async def _recorded(
+        self, evaluation: Evaluation, judged_by: str, request: EvaluationRequest
+    ) -> Evaluation:
         """The record signed and on disk; who cancels meanwhile waits until it is."""
 
         def signed_and_written() -> Evaluation:
             record = self._write(self._keys.signed(with_operator(evaluation, judged_by)))
-            with contextlib.suppress(OSError):  # the record is on disk, and is what counts
-                self.latencies.note(record)
+            if request.bounds is None:  # no sample is drawn by the times of nobody's candidate
+                with contextlib.suppress(OSError):  # the record is on disk, and is what counts
+                    self.latencies.note(record)
             return record
 
         return await uninterrupted(signed_and_written)
@@ -310,7 +314,20 @@ class EvaluationService:
             known = self._samples[operator.name] = made_from, found
         return known[1]
 
-    def _earlier(self, request: EvaluationRequest) -> Evaluation | None:
+    def under_way(self, request: EvaluationRequest) -> str | None:
+        """The id of an evaluation of the same that this server has begun and not ended."""
+        digest, devices = request.solution.content_hash(), request.devices_among(self.devices)
+        for identity, pending in self._pending.items():
+            other = pending.request
+            if (
+                (other.command, other.operator.digest) == (request.command, request.operator.digest)
+                and other.solution.content_hash() == digest
+                and other.devices_among(self.devices) == devices
+            ):
+                return identity
+        return None
+
+    def earlier(self, request: EvaluationRequest) -> Evaluation | None:
         """A finished record that counts, of the same bytes, command, operator and executor."""
         judged_by = request.operator.judged_by()
         devices = request.devices_among(self.devices)
@@ -324,13 +341,21 @@ class EvaluationService:
                 found.evidence.command == request.command
                 and found.workload_digest == request.operator.digest
                 and found.evidence.versions.get(OPERATOR) == judged_by
-                and found.status not in TRANSIENT_STATUSES
+                and (found.status not in TRANSIENT_STATUSES or _cut(request, found))
                 and (ran_on is None or ran_on.executor is self.executor)
                 and (ran_on is None or alike(ran_on, devices, itself=bool(request.devices)))
             )
             if same and self._keys.verify_record(found).counts:
                 return found
         return None
+
+
+def _cut(request: EvaluationRequest, found: Evaluation) -> bool:
+    """Whether the request's bounds cut the record, which would be cut alike the next time."""
+    if request.bounds is None or request.bounds.again:
+        return False
+    timed = any(result.latency_us for result in found.workloads)
+    return found.status is Status.TIMEOUT or (found.status is Status.PARTIAL and timed)
 
 
 def _statistics() -> ModuleType:

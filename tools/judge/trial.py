@@ -18,11 +18,7 @@ from ..errors import InfrastructureError
 from ..messages.candidate import Built
 from ..messages.judge import EvaluatePlan
 from ..schema.drawn_inputs import InputSource, RandomGenerator
-from ..schema.evaluation import (
-    Evaluation,
-    Stage,
-    Status,
-)
+from ..schema.evaluation import Evaluation, Stage, Status
 from ..schema.flashinfer_trace import Definition, Solution, Workload
 from .calls.device_memory import little_is_free
 from .calls.judged_call import JudgedCall
@@ -30,7 +26,7 @@ from .checks.call_verdict import prepare_verdict
 from .checks.failures import build_failure, lost_failure
 from .checks.held_out_process import HeldOutProcess
 from .checks.not_judged import local_fault, nothing_ran
-from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget
+from .checks.time_budget import HOST_RATE, RATES, StageTimes, TimeBudget, in_time
 from .checks.workload_checks import Checking
 from .deployment.checks import DeploymentChecks
 from .evaluation_record import TrialResult, Verdict, write_record
@@ -137,7 +133,8 @@ class Trial:
         checks = self._plan.checks
         self._reporter.expect(2 + 2 * len(self.cases) + checks.held_out + checks.sizes)
         try:
-            failed = self._carry_out()
+            failed, ended = in_time(self._parts, self._carry_out, self._timing.timed_any)
+            self._not_timed = ended or self._not_timed
             return self._evaluation(failed)
         finally:
             self._context.end_later(self._processes.close)
@@ -259,7 +256,7 @@ class Trial:
         self._static.start()
         before = self._reference_before = self.generator.seconds
         time_budget = TimeBudget(
-            deadline=self._parts.deadline,
+            deadline=self._parts.deadline - plan.timing_s,
             call_timeout_s=plan.call_timeout_s,
             interpreted=self._context.interpreted,
             rate=RATES.get(self._solution.spec.language.value, HOST_RATE),
@@ -335,6 +332,7 @@ class Trial:
         self._static.check(BESIDE_WAIT_S if self._plan.checks.deployment else 0.0)
         # What the reference took so far is taken from no time of the candidate.
         deadline = self._parts.deadline + self.generator.seconds - self._reference_before
+        deadline = max(deadline, time.monotonic() + self._plan.timing_s)
         self._parts = replace(self._parts, deadline=deadline)
         passed = [c for c in self._runnable if checking.records[c.uuid].passed]
         cases = [c for c in passed if c.uuid not in self.operator.policy.untimed]

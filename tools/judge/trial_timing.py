@@ -45,6 +45,10 @@ class TrialTiming:
         """What was measured of the workloads of the plan, once that has begun."""
         self.timed: dict[str, Timed] = {}
 
+    def timed_any(self) -> bool:
+        """Whether a workload has a time."""
+        return any(one.measurement is not None for one in self.timed.values())
+
     def start(self, parts: TrialParts, cases: Sequence[Case], checked: CandidateSession) -> None:
         """Starts the processes of the timing, so that they build while outputs are checked.
 
@@ -92,6 +96,9 @@ class TrialTiming:
         with self._times.measured("timing"):
             judged_call.collect(rest=True)
             self._context.drain()  # of held-out cases: a context that ends disturbs as a new one
+            if self._recorders is not None:
+                self._recorders.only(cases)
+            self.timed = timing.results
             self.timed = timing.run(cases, judged_call, self.pairs)
         recording = self._recorders.times.seconds if self._recorders else {}
         self._times.seconds |= timing.seconds | recording

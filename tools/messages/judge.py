@@ -101,9 +101,9 @@ class EvaluatePlan(OfOperator):
     workload_digest: str
     targets: list[str] = Field(default_factory=list, description="Devices for floors, e.g. 'B200'.")
     hardware_file: str = ""
-    budget_s: float = Field(
-        default=600.0, description="From the end of the build on; then what is left is NOT_RUN."
-    )
+    budget_s: float = Field(default=600.0, description="After the build; then the rest is NOT_RUN.")
+    timing_s: float = Field(default=0.0, description="Of the budget, what checks leave.")
+    ends_after_s: float | None = Field(default=None, description="Then it is a timeout.")
     build_timeout_s: float = 180.0
     call_timeout_s: float = 60.0
     sealed_clock: bool = Field(default=True, description="Replay recorded calls where it can be.")

@@ -236,7 +236,9 @@ class RungPart(Result):
     mean_us: FiniteFloat = None
     workloads: int | None = Field(default=None, description="Timed of both.")
     clock: str | None = None
-    reason: Annotated[str | None, short(200)] = Field(default=None, description="Why no time.")
+    reason: Annotated[str | None, short(200)] = Field(
+        default=None, description="Why no time, or not of all workloads."
+    )
     evaluation_id: str | None = None
 
 
@@ -264,7 +266,8 @@ class EvaluationAnswer(Answer):
         default=None, description="Which are shown, when not all; the rest is in the record."
     )
     ladder: list[RungPart] = Field(
-        default_factory=list, description="Of compare_to='ladder'; each was timed on its own."
+        default_factory=list,
+        description="Of compare_to='ladder': the baseline's is of pairs, others were timed alone.",
     )
     not_timed_reason: str | None = None
     unverified: Annotated[str | None, short(300)] = Field(

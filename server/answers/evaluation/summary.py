@@ -212,7 +212,7 @@ def ladder_words(rungs: Sequence[RungTime]) -> str | None:
             rung.rung,
             f"{number(rung.times)}x" if rung.times is not None else "–",
             number(rung.mean_us),
-            f"{rung.clock}, {counted(rung.workloads, 'workload')}"
+            f"{rung.clock}, {cut(rung.reason, 100) or counted(rung.workloads, 'workload')}"
             if rung.times is not None
             else cut(rung.reason, 100) or "–",
         )

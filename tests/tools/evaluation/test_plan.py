@@ -9,6 +9,7 @@ import pytest
 from kernel_harness.tools.evaluation.plan import (
     CHECKS,
     EvaluationRequest,
+    TimeBounds,
     chosen_workloads,
     make_plan,
     promotion_checks,
@@ -188,3 +189,15 @@ def test_a_baseline_that_is_not_there_is_no_fault_of_what_is_compared_with_nothi
     request = EvaluationRequest(broken, solution, Scope.SMOKE)
     plan = make_plan(request, "ev", sample_shapes(indexer), Executor.CUDA, load_settings({}))
     assert plan.own_baseline_hash is None
+
+
+def test_a_program_that_may_be_slow_is_given_its_own_budget_and_an_end(indexer):
+    solution = next(iter(indexer.peers().values()))
+    usual = EvaluationRequest(indexer, solution, Scope.SAMPLE)
+    bounded = replace(usual, bounds=TimeBounds(budget_s=20.0, timing_s=8.0, ends_after_s=90.0))
+    sample, settings = sample_shapes(indexer), load_settings({})
+    plan = make_plan(bounded, "ev", sample, Executor.CUDA, settings)
+    assert (plan.budget_s, plan.timing_s, plan.ends_after_s) == (20.0, 8.0, 90.0)
+    assert plan.command == f"{usual.command} budget_s=20"
+    plan = make_plan(usual, "ev", sample, Executor.CUDA, settings)
+    assert (plan.budget_s, plan.timing_s, plan.ends_after_s) == (settings.gpu_budget_s, 0.0, None)

@@ -13,7 +13,7 @@ from kernel_harness.tools.errors import DatasetError, InfrastructureError, Reque
 from kernel_harness.tools.evaluation import service as service_module
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.judge_process import Judge
-from kernel_harness.tools.evaluation.plan import EvaluationRequest, make_plan
+from kernel_harness.tools.evaluation.plan import EvaluationRequest, TimeBounds, make_plan
 from kernel_harness.tools.evaluation.records.record_store import RecordStore, new_evaluation_id
 from kernel_harness.tools.evaluation.records.under_way import PendingEvaluation
 from kernel_harness.tools.evaluation.service import EvaluationService
@@ -639,3 +639,66 @@ def test_a_git_that_hangs_delays_no_verdict(service, operator, monkeypatch):
 
     found = asyncio.run(once())
     assert found.evaluation.status is Status.PASSED and "had not ended" in found.not_committed
+
+
+BOUNDS = TimeBounds(budget_s=20.0, timing_s=10.0, ends_after_s=120.0)
+LATE = Failure(stage=Stage.CORRECTNESS, kind="timeout", message="It is late", remedy="Look.")
+CUTS = [
+    # status, timed, whether the same is answered from it: bounded, asked again, without bounds
+    (Status.TIMEOUT, False, (True, False, False)),
+    (Status.PARTIAL, True, (True, False, False)),
+    (Status.PARTIAL, False, (False, False, False)),
+    (Status.INTERRUPTED, True, (False, False, False)),
+]
+
+
+@pytest.mark.parametrize(("status", "timed", "answered"), CUTS)
+def test_what_bounds_cut_before_is_an_answer_to_the_same_bounds(
+    service, operator, status, timed, answered
+):
+    request = EvaluationRequest(operator, named("fine"), Scope.FULL, bounds=BOUNDS)
+    first = asyncio.run(judged(service, operator, named("fine"), bounds=BOUNDS))
+    path = service._settings.evaluations_dir / f"{first.evaluation_id}.json"
+    results = [r.model_copy(update={"latency_us": 9.0 if timed else None}) for r in first.workloads]
+    changes = {"status": status, "workloads": results, "signature": None}
+    if status is Status.PARTIAL:
+        changes["partial_reason"] = "one was not timed"
+    else:
+        changes |= {"failure": LATE, "stage": Stage.CORRECTNESS}
+    cut = service._keys.signed(first.model_copy(update=changes))
+    path.write_text(cut.model_dump_json())
+    again = replace(request, bounds=replace(BOUNDS, again=True))
+    found = [service.earlier(one) for one in (request, again, replace(request, bounds=None))]
+    assert [one is not None for one in found] == list(answered)
+
+
+def test_an_evaluation_under_way_is_found_by_what_asks_for_the_same(service, operator):
+    request = EvaluationRequest(operator, named("slow"), Scope.FULL, bounds=BOUNDS)
+    others = [
+        replace(request, bounds=None),
+        replace(request, solution=named("slow", "def run(x, y): ...\n")),
+        replace(request, operator=replace(operator, workloads=operator.workloads[:2], digest="")),
+    ]
+
+    async def begun():
+        early = (await service.evaluate(request, 0.05)).evaluation
+        found = service.under_way(request), [service.under_way(other) for other in others]
+        await service.get(early.evaluation_id, 30)
+        ended = service.under_way(request)
+        await service._pool.close()
+        return early.evaluation_id, found, ended
+
+    identity, (same, different), ended = asyncio.run(begun())
+    assert same == identity and different == [None] * 3 and ended is None
+
+
+def test_nobodys_program_is_in_no_commit_and_no_sample_is_drawn_by_it(
+    service, operator, monkeypatch
+):
+    noted, kept = [], []
+    made = keeping(service, lambda request, evaluation: kept.append(evaluation) or "")
+    monkeypatch.setattr(made.latencies, "note", noted.append)
+    asyncio.run(judged(made, operator, named("fine"), bounds=BOUNDS))
+    assert not noted and not kept
+    asyncio.run(judged(made, operator, named("fine")))
+    assert len(noted) == len(kept) == 1

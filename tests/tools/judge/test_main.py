@@ -264,6 +264,31 @@ def test_a_candidate_that_sleeps_through_the_budget_does_not_pass(judge):
     assert {w.status for w in evaluation.workloads[1:]} == {Status.NOT_RUN}
 
 
+def test_checks_leave_the_time_that_the_plan_keeps_for_timing(judge):
+    slow = HONEST.replace("    y.copy_", "    import time; time.sleep(0.6)\n    y.copy_")
+    checks = wire_judge.Checks(trials=1, families=0, timed=False)
+    whole = evaluate(judge, slow, budget_s=5.0, checks=checks)
+    assert whole.status is Status.PASSED
+    kept = evaluate(judge, slow, budget_s=5.0, timing_s=4.0, checks=checks)
+    assert kept.status is Status.PARTIAL and kept.workloads[0].status is Status.PASSED
+    assert kept.workloads[-1].status is Status.NOT_RUN
+
+
+def test_a_trial_beyond_its_end_is_a_timeout_that_keeps_what_was_right(judge):
+    stuck = HONEST.replace(
+        "    y.copy_", "    import time; time.sleep(len(x) // 60 * 50)\n    y.copy_"
+    )
+    checks = wire_judge.Checks(trials=1, families=0, timed=False)
+    began = time.monotonic()
+    found = evaluate(judge, stuck, budget_s=60.0, ends_after_s=4.0, checks=checks)
+    assert time.monotonic() - began < 20
+    assert found.status is Status.TIMEOUT and found.failure is not None
+    assert "4 s" in found.failure.message
+    states = {w.uuid: w.status for w in found.workloads}
+    assert states["affine-3"] is Status.PASSED and states["affine-64"] is not Status.PASSED
+    assert judge.evaluate(honest(ends_after_s=60.0)).status is Status.PASSED
+
+
 def test_held_out_workloads_that_did_not_fit_are_no_pass(judge):
     source = HONEST + "    time.sleep(1.2)\n"
     one = [w for w in read_workloads(AFFINE) if w["axes"]["m"] == 3]

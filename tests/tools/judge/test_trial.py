@@ -244,6 +244,7 @@ def test_what_an_earlier_trial_leaves_is_waited_for_where_little_memory_is_free(
 ):
     monkeypatch.setattr(trial_module, "little_is_free", lambda device: little)
     trial = MagicMock()
+    trial._parts.cancellation.overdue = False
     Trial.run(trial)
     called = [name for name, *_ in trial.mock_calls]
     assert ("_context.drain" in called) == little

@@ -9,6 +9,7 @@ import pytest
 
 from kernel_harness.tools.judge import trial_timing
 from kernel_harness.tools.judge.checks.time_budget import StageTimes
+from kernel_harness.tools.judge.processes.progress import TrialCancelledError
 from kernel_harness.tools.judge.timing.timed_calls import Timed
 from kernel_harness.tools.judge.trial_timing import TrialTiming
 from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
@@ -27,8 +28,19 @@ def sealed() -> Timed:
 def run(monkeypatch):
     """Times two workloads, then held-out sizes with this result."""
 
-    def run(public: dict[str, Timed], *, differs: bool = False, held_out: Timed | None = None):
+    def run(
+        public: dict[str, Timed],
+        *,
+        differs: bool = False,
+        held_out: Timed | None = None,
+        ended: Exception | None = None,
+    ):
         asked: list[str] = []
+
+        def time_public(*_: Any) -> dict[str, Timed]:
+            if ended is not None:
+                raise ended
+            return public
 
         def time_held_out(*_: Any) -> Timed | None:
             asked.append("held out")
@@ -37,7 +49,9 @@ def run(monkeypatch):
         monkeypatch.setattr(
             trial_timing,
             "PairedTiming",
-            lambda *_: SimpleNamespace(run=lambda *_: public, close=lambda: None, seconds={}),
+            lambda *_: SimpleNamespace(
+                run=time_public, close=lambda: None, seconds={}, results=public
+            ),
         )
         monkeypatch.setattr(
             trial_timing,
@@ -51,7 +65,10 @@ def run(monkeypatch):
         call: Any = SimpleNamespace(collect=lambda **_: {})
         monkeypatch.setattr(trial_timing, "ProcessPairs", lambda *_: None)
         timing = TrialTiming(parts, anything, StageTimes())
-        return timing.run(parts, [], call, anything), timing.timed, asked
+        try:
+            return timing.run(parts, [], call, anything), timing.timed, asked
+        except TrialCancelledError:
+            return "ended", timing.timed, asked
 
     return run
 
@@ -72,3 +89,8 @@ def test_a_wrong_call_ends_the_timing_before_held_out_sizes(run):
 
 def test_a_wrong_call_on_a_held_out_size_is_the_trials_failure(run):
     assert run({"a": sealed()}, held_out=WRONG)[0] == (WRONG.status, FAILURE)
+
+
+def test_what_was_timed_before_a_trial_was_ended_is_kept(run):
+    one = sealed()
+    assert run({"a": one}, ended=TrialCancelledError("over")) == ("ended", {"a": one}, [])

@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from ...messages.judge import Checks
 from ...schema.flashinfer_trace import Solution, SourceFile
 from ...workloads.operators import Operator
+from ..plan import CHECKS, EvaluationRequest, TimeBounds
 
 LADDER = "ladder"
 EAGER, COMPILED, AUTOTUNED = "PyTorch eager", "torch.compile", "torch.compile max-autotune"
 BASELINE, PEER = "baseline", "peer"
 MODES = {COMPILED: "default", AUTOTUNED: "max-autotune-no-cudagraphs"}
 """Torch's own graphs return the same memory in each call, which callers do not expect."""
+QUICK = TimeBounds(budget_s=60.0, timing_s=30.0, ends_after_s=180.0)
+SLOW = TimeBounds(budget_s=20.0, timing_s=10.0, ends_after_s=120.0)
+"""A reference may loop in Python, thousands of launches a call, and take minutes to compile."""
+ONE_CHECKED_SET: dict[str, Any] = {
+    "trials": 1,
+    "families": 0,
+    "held_out": 0,
+    "sizes": 0,
+    "timed_held_out": 0,
+    "determinism_runs": 0,
+    "ghost_replay": False,
+    "sanitizer": False,
+    "deployment": False,
+}
+FEW_CALLS: dict[str, Any] = {
+    "blocks": 1,
+    "pairs_per_block": 10,
+    "max_pairs": 10,
+    "warm_calls": 1,
+    "sustained_passes": 0,
+}
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One program of the ladder, and what a table calls it."""
+    """One program of the ladder.
+
+    Attributes:
+        name: what a table calls it.
+        slow: it may be far slower than a kernel is.
+    """
 
     name: str
     solution: Solution
+    slow: bool = False
+
+    def checks(self, request: EvaluationRequest) -> Checks:
+        """The scope's way of timing, with one checked set of inputs: it is nobody's candidate.
+
+        Of one that may be slow a few calls are timed in one process: it differs by factors.
+        """
+        fewer = FEW_CALLS if self.slow else {}
+        return CHECKS[request.scope].model_copy(update={**ONE_CHECKED_SET, **fewer})
+
+    @property
+    def bounds(self) -> TimeBounds:
+        """The time that it is given."""
+        return SLOW if self.slow else QUICK
 
 
 def rungs_of(operator: Operator, baseline: Solution | None) -> list[Rung]:
     """The reference three times, the peers, and the baseline where it is none of them."""
-    found = [Rung(EAGER, operator.reference())]
-    found += [Rung(name, compiled_reference(operator, mode)) for name, mode in MODES.items()]
+    found = [Rung(EAGER, operator.reference(), slow=True)]
+    found += [
+        Rung(name, compiled_reference(operator, mode), slow=True) for name, mode in MODES.items()
+    ]
     found += [Rung(f"{PEER} {name}", peer) for name, peer in operator.peers().items()]
     known = {rung.solution.content_hash() for rung in found}
     if baseline is not None and baseline.content_hash() not in known:

@@ -1,4 +1,4 @@
-"""The time budget of a trial, estimates of cases, and times of stages."""
+"""The time budget of a trial and its end, estimates of cases, and times of stages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ...errors import HarnessError
+from ...schema.evaluation import Failure, Stage, Status
+from ..trial_parts import TrialParts
+
 HOST_RATE = 3e8
 RATES = {"triton": 1e7}
 """Bytes and FLOPs per second assumed without a GPU, until two different cases were timed."""
@@ -15,6 +19,7 @@ RATES = {"triton": 1e7}
 
 AFTER_FAILURE_S, AFTER_FAILURE_ON_DEVICE_S = 1.0, 0.1
 """On a device a call takes milliseconds, and compiling for another workload most of a second."""
+ENDED_REMEDY = "Evaluate fewer or smaller workloads, or make it quicker to compile."
 
 
 class Estimate:
@@ -131,3 +136,33 @@ class StageTimes:
     def add(self, stage: str, seconds: float) -> None:
         """Adds seconds to those of a stage."""
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 4)
+
+
+def in_time(
+    parts: TrialParts,
+    carry_out: Callable[[], tuple[Status, Failure] | None],
+    timed_any: Callable[[], bool],
+) -> tuple[tuple[Status, Failure] | None, str | None]:
+    """Carries a trial out until its plan's end: its failure, and in words that it was ended.
+
+    What was timed until then stands, and nothing failed; else the end is a timeout. What a trial
+    says of processes that were ended under it is of no candidate's making.
+
+    Args:
+        timed_any: says whether a workload has a time.
+    """
+    failed: tuple[Status, Failure] | None = None
+    cancellation, ends_after_s = parts.cancellation, parts.plan.ends_after_s
+    try:
+        with cancellation.due_in(ends_after_s):
+            failed = carry_out()
+    except HarnessError:
+        if not cancellation.overdue:
+            raise
+    if not cancellation.overdue:
+        return failed, None
+    words = f"It was ended after {ends_after_s:g} s, the longest that its plan allows."
+    if timed_any():
+        return None, words
+    failure = Failure(stage=Stage.TIMING, kind="timeout", message=words, remedy=ENDED_REMEDY)
+    return (Status.TIMEOUT, failure), words

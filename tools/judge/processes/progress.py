@@ -27,6 +27,23 @@ class Cancellation:
         self._lock = threading.Lock()
         self._sessions: list[CandidateSession] = []
         self._requested = False
+        self.overdue = False
+        """Whether the trial was cancelled for what it took."""
+
+    @contextlib.contextmanager
+    def due_in(self, seconds: float | None) -> Iterator[None]:
+        """Cancels a trial that is not over when so many seconds are; None: whenever it ends."""
+        timer = threading.Timer(seconds or 0.0, self._end)
+        if seconds is not None:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end(self) -> None:
+        self.overdue = True
+        self.cancel()
 
     @property
     def requested(self) -> bool:

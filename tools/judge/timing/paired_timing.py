@@ -92,6 +92,7 @@ class PairedTiming:
         )
         self._load = MachineLoad(parts.context.device)
         self._joined: list[ProcessPair] = []
+        self.results: dict[str, Timed] = {}
         self.clocks: list[ClockSample] = []
         self.done: list[str] = []
         self.fresh_values = ""
@@ -125,7 +126,6 @@ class PairedTiming:
             checked: the process of the correctness checks, candidate of the first pair.
             pairs: the other processes; started here where they are needed and were not.
         """
-        results: dict[str, Timed] = {}
         self._checked, self._processes, self._cases = checked, pairs, cases
         if self._sealed is not None:
             self._sealed.prepare(cases, checked)
@@ -134,8 +134,8 @@ class PairedTiming:
                 self._preheat()
             for position, case in enumerate(cases):
                 self._reporter.step(Stage.TIMING, f"timing workload {position + 1} of {len(cases)}")
-                results[case.uuid] = self._time(case, watch)
-                if results[case.uuid].failure is not None:
+                self.results[case.uuid] = self._time(case, watch)
+                if self.results[case.uuid].failure is not None:
                     break
             self.clocks = watch.samples
             self._load.look()
@@ -152,7 +152,7 @@ class PairedTiming:
             integrity.PHYSICS,
             integrity.LIBRARIES,
         ]
-        return results
+        return self.results
 
     def _preheat(self) -> None:
         """Brings the clocks up, and waits for a device that others use."""

@@ -112,6 +112,7 @@ class Recorders:
         self._recorded_early: dict[str, dict[bool, RecordedCall] | NotRecordedError] = {}
         self._first_calls: threading.Thread | None = None
         self._ending = False
+        self._timed: Collection[str] | None = None
         self.times = StageTimes()
 
     def start(self, cases: Sequence[Case], *, baseline: bool = True) -> None:
@@ -176,6 +177,13 @@ class Recorders:
             raise NotRecordedError(words, final=True)
         return judged_call
 
+    def only(self, cases: Sequence[Case]) -> None:
+        """Says which workloads are timed: of no other a call is recorded from now on.
+
+        In a plan that keeps time for timing, none is recorded ahead any more.
+        """
+        self._timed = [] if self._plan.timing_s else [case.uuid for case in cases]
+
     def record(self, case: Case, input_sets: Callable[[], InputSet]) -> dict[bool, RecordedProgram]:
         """Records one call of each program, and makes ordinary ones on other inputs.
 
@@ -226,6 +234,8 @@ class Recorders:
     def _record_all(self, pending: deque[tuple[InputSet, InputSet]]) -> None:
         while pending and not self._ending:
             first, recorded = pending.popleft()
+            if self._timed is not None and first.case.uuid not in self._timed:
+                continue
             try:
                 found = self._recorded(self._programs(), first, recorded)
             except NotRecordedError as fault:

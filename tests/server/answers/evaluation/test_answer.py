@@ -609,15 +609,17 @@ def test_the_speed_on_held_out_sizes_says_whether_it_is_sealed():
 def test_a_ladder_is_a_table_of_how_many_times_faster_each_is():
     rungs = (
         RungTime("PyTorch eager", 12.345678, 240.5, 3, "sealed", evaluation_id="ev-1"),
+        RungTime("torch.compile", 2.5, 40.5, 1, "sealed", "1 of 3 workloads: no more fitted"),
         RungTime("peer fla", reason="COMPILE_ERROR: fla is not installed"),
     )
     whole = evaluation_answer(Evaluated(evaluation(), ladder=rungs), "detailed")
     assert "PyTorch eager  12.3x   240      sealed, 3 workloads" in whole.summary
     assert "fla is not installed" in whole.summary
+    assert "sealed, 1 of 3 workloads: no more fitted" in whole.summary
     answer = evaluation_answer(Evaluated(evaluation(), ladder=rungs))
     assert "Ladder" not in answer.summary, "the rungs are told once"
-    assert [rung.times for rung in answer.ladder] == [12.345678, None]
-    assert answer.ladder[1].workloads is None
+    assert [rung.times for rung in answer.ladder] == [12.345678, 2.5, None]
+    assert answer.ladder[2].workloads is None
 
 
 def test_a_ladder_that_was_not_climbed_is_one_line():

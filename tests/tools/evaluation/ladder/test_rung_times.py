@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kernel_harness.tools.errors import InfrastructureError
-from kernel_harness.tools.evaluation.ladder import rung_times
-from kernel_harness.tools.evaluation.ladder.rungs import EAGER
+from kernel_harness.tools.evaluation.ladder import rung_times, rungs
+from kernel_harness.tools.evaluation.ladder.rungs import AUTOTUNED, COMPILED, EAGER
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.service import Evaluated
+from kernel_harness.tools.progress import OnProgress, ignore_progress
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
     Evaluation,
@@ -27,44 +27,86 @@ from tests.records import FAILURE, make_record
 
 
 def record(solution, latencies: dict[str, float], status=Status.PASSED, **more: Any) -> Evaluation:
+    """One with these workloads; those without a latency are not run."""
+    of = {name: more.pop(name) for name in ("failure", "baseline_hash") if name in more}
     return make_record(
         status,
         of=solution,
         evaluation_id=f"ev-20260101-000000-{abs(hash(solution.name)) % 16**8:08x}",
         workloads=[
-            WorkloadResult(uuid=uuid, axes={}, status=Status.PASSED, latency_us=us)
+            WorkloadResult(
+                uuid=uuid,
+                axes={},
+                status=Status.PASSED if us else Status.NOT_RUN,
+                reason=None if us else "the candidate had used up its own budget of 20 s here",
+                latency_us=us or None,
+            )
             for uuid, us in latencies.items()
         ],
-        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00", **more),
+        evidence=Evidence(
+            started_at="2026-01-01T00:00:00+00:00", budgets={"candidate": 20.0}, **more
+        ),
+        **of,
     )
 
 
 class Service:
-    """Gives each program the latencies that a test says; implements what a ladder asks for."""
+    """Gives each program the latencies that a test says; implements what a ladder asks for.
+
+    Args:
+        answers: by program; of several in a list one for each time that it is asked for.
+        earlier: records by program.
+        under_way: programs that are being evaluated.
+    """
 
     patience_s = 60.0
     executor = Executor.CUDA
     devices = ("cuda:0",)
     gpu: DeviceInfo | None = None
 
-    def __init__(self, answers: dict[str, Any], records: tuple[Evaluation, ...] = ()) -> None:
-        self._answers = answers
+    def __init__(
+        self,
+        answers: dict[str, Any],
+        earlier: dict[str, Evaluation] | None = None,
+        under_way: tuple[str, ...] = (),
+    ) -> None:
+        self._answers, self._earlier, self._under_way = answers, earlier or {}, under_way
         self.asked: list[EvaluationRequest] = []
-        self.records = SimpleNamespace(
-            of_content=lambda digest: [
-                r.evaluation_id for r in records if r.content_hash == digest
-            ],
-            get=lambda identity: next(r for r in records if r.evaluation_id == identity),
-        )
+        self.waited_for: list[str] = []
 
-    async def evaluate(self, request, wait_s=None, progress=None) -> Evaluated:
+    @property
+    def names(self) -> list[str]:
+        """The programs that were asked for, in order, after the candidate."""
+        return [request.solution.name for request in self.asked[1:]]
+
+    def earlier(self, request: EvaluationRequest) -> Evaluation | None:
+        return None if request.only else self._earlier.get(request.solution.name)
+
+    def under_way(self, request: EvaluationRequest) -> str | None:
+        name = request.solution.name
+        return name if name in self._under_way else None
+
+    async def get(self, evaluation_id, wait_s=None, progress=None) -> Evaluated:
+        self.waited_for.append(evaluation_id)
+        return Evaluated(make_record(evaluation_id="ev-20260101-000000-00000001", workloads=TIMED))
+
+    async def evaluate(self, request, wait_s=None, progress=ignore_progress) -> Evaluated:
         self.asked.append(request)
+        await progress(1, 4, "timing workload 2 of 9")
         answer = self._answers.get(request.solution.name, {"a": 10.0, "b": 20.0})
+        if isinstance(answer, list):
+            answer = answer.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, Evaluation):
+            return Evaluated(answer)
         if isinstance(answer, Status):
             return Evaluated(record(request.solution, {}, answer))
         return Evaluated(record(request.solution, answer, device=self.gpu))
+
+
+TIMED = [WorkloadResult(uuid="a", axes={}, status=Status.PASSED, latency_us=30.0)]
+SLOW_NAMES = (EAGER, COMPILED, AUTOTUNED)
 
 
 @pytest.fixture
@@ -74,8 +116,14 @@ def request_(shipped) -> EvaluationRequest:
     return EvaluationRequest(operator, candidate, Scope.SAMPLE, operator.baseline(), ladder=True)
 
 
-def climbed(service: Service, request: EvaluationRequest, wait_s: float | None = None):
-    found = asyncio.run(rung_times.evaluate_with_ladder(service, request, wait_s))  # pyright: ignore[reportArgumentType]
+def climbed(
+    service: Service,
+    request: EvaluationRequest,
+    wait_s: float | None = None,
+    progress: OnProgress = ignore_progress,
+):
+    asked: Any = service
+    found = asyncio.run(rung_times.evaluate_with_ladder(asked, request, wait_s, progress))
     return {row.rung: row for row in found.ladder}
 
 
@@ -93,8 +141,18 @@ def test_every_rung_says_how_many_times_faster_the_candidate_is(request_):
     assert (
         rung.baseline is None
         and not rung.ladder
-        and rung.checks == rung_times.rung_checks(request_)
+        and rung.checks is not None
+        and rung.checks.trials == 1
     )
+
+
+def test_the_table_begins_with_the_plainest_and_the_quick_ones_are_timed_first(request_):
+    service = Service({})
+    assert tuple(climbed(service, request_))[:3] == SLOW_NAMES
+    slow = [r.solution for r in rungs.rungs_of(request_.operator, None)[:3]]
+    assert service.names[-3:] == [solution.name for solution in slow]
+    bounds = [request.bounds for request in service.asked[1:]]
+    assert bounds == [rungs.QUICK] * (len(bounds) - 3) + [rungs.SLOW] * 3
 
 
 def test_a_rung_that_fails_or_is_not_there_yet_says_why(request_):
@@ -102,23 +160,115 @@ def test_a_rung_that_fails_or_is_not_there_yet_says_why(request_):
     answers = {one.name: InfrastructureError("The judge is gone"), other.name: Status.RUNNING}
     rows = climbed(Service(answers), request_)
     assert "judge is gone" in (rows[f"peer {failing}"].reason or "")
-    assert rows[f"peer {running}"].reason == rung_times.LATER
+    assert rows[f"peer {running}"].reason == rung_times.STILL
+
+
+def test_the_wait_says_which_rung_and_what_of_it(request_):
+    told: list[tuple[float, float, str]] = []
+
+    async def hear(*step: Any) -> None:
+        told.append(step)
+
+    rows = climbed(Service({}), request_, progress=hear)
+    steps = told[1:]
+    assert len(steps) == len(rows)
+    assert [step[0] for step in steps] == sorted(step[0] for step in steps)
+    assert {step[1] for step in steps} == {len(rows)}
+    assert steps[-1][2] == f"rung 7 of 7, {AUTOTUNED}: timing workload 2 of 9"
+
+
+def test_a_rung_that_was_timed_in_part_says_how_many_and_what_it_was_given(request_):
+    reference = request_.operator.reference()
+    part = record(reference, {"a": 40.0, "b": 0.0, "c": 0.0}, Status.PARTIAL)
+    answers = {request_.solution.name: {"a": 10.0, "b": 20.0}, reference.name: part}
+    row = climbed(Service(answers), request_)[EAGER]
+    assert row.times == pytest.approx(4) and row.workloads == 1
+    assert row.reason == "1 of 2 workloads: no more fitted into its 20 s"
+
+
+def test_an_earlier_record_is_an_answer_even_when_the_wait_is_over(request_):
+    reference = request_.operator.reference()
+    earlier = record(reference, {"a": 40.0, "b": 80.0})
+    service = Service({}, {reference.name: earlier})
+    rows = climbed(service, request_, wait_s=0)
+    assert rows[EAGER].times == pytest.approx(4) and len(service.asked) == 1
+    assert {row.reason for name, row in rows.items() if name != EAGER} == {rung_times.LATER}
 
 
 def test_what_took_too_long_before_is_not_tried_again(request_):
     reference = request_.operator.reference()
-    asked = replace(request_, solution=reference, baseline=None, ladder=False)
-    asked = replace(asked, checks=rung_times.rung_checks(request_))
-    earlier = record(reference, {}, Status.TIMEOUT, command=asked.command)
-    service = Service({}, (earlier,))
+    service = Service({}, {reference.name: record(reference, {}, Status.TIMEOUT)})
     rows = climbed(service, request_)
     assert rows[EAGER].reason == f"TIMEOUT: {FAILURE.message}"
-    assert reference.name not in [request.solution.name for request in service.asked]
+    assert reference.name not in service.names
+    assert all(request.bounds and not request.bounds.again for request in service.asked[1:])
+
+
+def test_who_forces_has_what_was_cut_tried_again(request_):
+    service = Service({})
+    climbed(service, replace(request_, force=True))
+    assert all(request.bounds and request.bounds.again for request in service.asked[1:])
+    assert not any(request.force for request in service.asked[1:])
+
+
+def test_of_a_rung_too_slow_on_one_workload_the_others_are_timed(request_):
+    reference = request_.operator.reference()
+    failure = FAILURE.model_copy(update={"message": "Too slow.", "axes": {"batch_size": 8}})
+    too_slow = record(reference, {"a": 1.0, "b": 0.0}, Status.TIMEOUT, failure=failure)
+    fewer = record(reference, {"a": 40.0}, Status.PARTIAL)
+    for earlier, answers in (({}, [too_slow, fewer]), ({reference.name: too_slow}, [fewer])):
+        service = Service({reference.name: answers}, earlier)
+        row = climbed(service, request_)[EAGER]
+        assert row.times == pytest.approx(4)
+        assert row.reason == "1 of 2 workloads: Too slow. (batch_size=8)"
+        (last,) = [r for r in service.asked if r.solution.name == reference.name][-1:]
+        assert last.only == ("a",)
+
+
+def test_one_that_is_being_timed_is_waited_for_and_not_begun_again(request_):
+    reference = request_.operator.reference()
+    service = Service({}, under_way=(reference.name,))
+    rows = climbed(service, request_)
+    assert service.waited_for == [reference.name] and reference.name not in service.names
+    assert rows[EAGER].times == pytest.approx(3)
+    rows = climbed(Service({}, under_way=(reference.name,)), request_, wait_s=0)
+    assert rows[EAGER].reason == rung_times.STILL
 
 
 def test_when_the_wait_is_over_the_rest_is_left_for_the_next_call(request_):
-    rows = climbed(Service({}), request_, wait_s=0)
+    service = Service({})
+    rows = climbed(service, request_, wait_s=0)
     assert {row.reason for row in rows.values()} == {rung_times.LATER}
+    assert len(service.asked) == 1
+
+
+def test_the_baseline_s_row_is_the_pairs_that_decide(request_):
+    baseline = request_.baseline
+    own = record(request_.solution, {"a": 10.0, "b": 20.0}, baseline_hash=baseline.content_hash())
+    pairs = [
+        result.model_copy(update={"baseline_latency_us": 30.0, "speedup": 2.0})
+        for result in own.workloads
+    ]
+    whole = own.model_copy(update={"workloads": pairs})
+    half = own.model_copy(update={"workloads": [pairs[0], own.workloads[1]]})
+    name = f"baseline {baseline.name}"
+    for record_, reason in ((whole, None), (half, "1 of 2 workloads")):
+        service = Service({request_.solution.name: record_})
+        row = climbed(service, request_)[name]
+        assert row.times == pytest.approx(2) and row.mean_us == pytest.approx(30)
+        assert (row.reason, row.evaluation_id) == (reason, own.evaluation_id)
+        assert baseline.name not in service.names
+    service = Service({request_.solution.name: own})
+    assert climbed(service, request_)[name].times == pytest.approx(1)
+    assert baseline.name in service.names, "no pair of it was timed"
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.COMPILED])
+def test_nothing_is_timed_beside_a_candidate_without_a_time(request_, status):
+    service = Service({request_.solution.name: status})
+    rows = climbed(service, request_)
+    assert len(service.asked) == 1 and len({row.reason for row in rows.values()}) == 1
+    assert (rows[EAGER].reason == rung_times.LATER) == (status is Status.RUNNING)
 
 
 def test_a_rung_for_other_gpus_is_named_and_not_run(shipped):

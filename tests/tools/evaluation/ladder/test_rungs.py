@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 
 from kernel_harness.tools.evaluation.ladder import rungs
+from kernel_harness.tools.evaluation.plan import CHECKS, EvaluationRequest
 from kernel_harness.tools.evaluation.precheck import precheck
+from kernel_harness.tools.schema.evaluation import Scope
 
 
 def test_the_plainest_comes_first_and_peers_and_a_baseline_follow(shipped):
@@ -36,3 +38,22 @@ def test_what_is_compiled_is_the_reference_called_with_the_inputs(shipped):
     (run,) = [n for n in ast.parse(added).body if isinstance(n, ast.FunctionDef)]
     assert [a.arg for a in run.args.args] == list(operator.definition.inputs)
     assert made.content_hash() != rungs.compiled_reference(operator, "default").content_hash()
+
+
+def test_one_set_is_checked_of_a_rung_and_few_calls_are_timed_of_one_that_may_be_slow(shipped):
+    operator = shipped.operator("gdn_decode")
+    found = rungs.rungs_of(operator, None)
+    assert [rung.name for rung in found if rung.slow] == [rungs.EAGER, *rungs.MODES]
+    for scope in (Scope.SAMPLE, Scope.FULL):
+        request = EvaluationRequest(operator, found[0].solution, scope)
+        slow, quick = found[0].checks(request), found[-1].checks(request)
+        for checks in (slow, quick):
+            assert checks.timed and (checks.trials, checks.families, checks.held_out) == (1, 0, 0)
+        assert quick.blocks == CHECKS[scope].blocks > slow.blocks == 1
+        assert slow.max_pairs < quick.max_pairs == CHECKS[scope].max_pairs
+
+
+def test_what_may_be_slow_leaves_time_for_timing_and_ends():
+    for bounds in (rungs.SLOW, rungs.QUICK):
+        assert 0 < bounds.timing_s < bounds.budget_s < bounds.ends_after_s
+    assert rungs.SLOW.ends_after_s < rungs.QUICK.ends_after_s

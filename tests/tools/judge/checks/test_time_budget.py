@@ -1,12 +1,22 @@
-"""How long a case will take."""
+"""How long a case will take, and the end that a plan sets to a trial."""
 
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from kernel_harness.tools.judge.checks.time_budget import Estimate, StageTimes, TimeBudget
+from kernel_harness.tools.errors import InfrastructureError
+from kernel_harness.tools.judge.checks.time_budget import (
+    Estimate,
+    StageTimes,
+    TimeBudget,
+    in_time,
+)
+from kernel_harness.tools.judge.processes.progress import Cancellation, TrialCancelledError
+from kernel_harness.tools.schema.evaluation import Failure, Stage, Status
 
 
 def test_after_a_failure_a_device_is_held_for_a_tenth_of_a_second():
@@ -77,3 +87,55 @@ def test_the_time_of_the_reference_is_not_the_candidates():
     times.seconds |= {"correctness": 30.0, "timing": 5.0}
     times.shared(reference_s=28.0, meanwhile_s=27.0)
     assert times.seconds["reference"] == 28.0 and times.seconds["candidate"] == 8.0
+
+
+WRONG = Status.RUNTIME_ERROR, Failure(stage=Stage.TIMING, kind="crash", message="m", remedy="r")
+
+
+def carried_out(ends_after_s: float | None, carry_out: Any, *, timed: bool = False):
+    """How a trial ends that is given its cancellation."""
+    cancellation = Cancellation()
+    plan = SimpleNamespace(ends_after_s=ends_after_s)
+    parts: Any = SimpleNamespace(cancellation=cancellation, plan=plan)
+    return in_time(parts, lambda: carry_out(cancellation), lambda: timed)
+
+
+def until_ended(error: Exception | None):
+    def carry_out(cancellation: Cancellation):
+        while not cancellation.requested:
+            pass
+        if error is not None:
+            raise error
+        return WRONG
+
+    return carry_out
+
+
+@pytest.mark.parametrize("seconds", [None, 30.0])
+@pytest.mark.parametrize("failed", [None, WRONG])
+def test_a_trial_that_ends_in_time_ends_as_it_does(seconds, failed):
+    assert carried_out(seconds, lambda _: failed) == (failed, None)
+
+
+LOST = [TrialCancelledError("over"), InfrastructureError("its zygote is gone"), None]
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_whatever_is_said_of_processes_that_were_ended_it_is_a_timeout(error):
+    failed, words = carried_out(0.02, until_ended(error))
+    assert failed is not None and failed[0] is Status.TIMEOUT
+    assert failed[1].message == words and "0.02 s" in str(words)
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_what_was_timed_before_the_end_stands_and_nothing_failed(error):
+    failed, words = carried_out(0.02, until_ended(error), timed=True)
+    assert failed is None and "0.02 s" in str(words)
+
+
+def test_a_fault_before_the_end_is_one():
+    def broken(_: Cancellation):
+        raise InfrastructureError("The disk is full")
+
+    with pytest.raises(InfrastructureError):
+        carried_out(30.0, broken)

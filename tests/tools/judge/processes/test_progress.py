@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,29 @@ def test_a_process_that_starts_after_the_cancellation_is_ended_at_once():
     late: Any = Process()
     cancellation.watch(late)
     assert late.closed == 1
+
+
+def test_a_trial_that_is_overdue_is_cancelled_and_says_so():
+    process = Process()
+    cancellation = watched(process)
+    with cancellation.due_in(0.02):
+        while not cancellation.requested:
+            time.sleep(0.01)
+    assert cancellation.overdue and process.closed == 1
+
+
+@pytest.mark.parametrize("seconds", [None, 30.0])
+def test_one_that_ends_in_time_is_not_cancelled(seconds):
+    cancellation = watched()
+    with cancellation.due_in(seconds):
+        cancellation.check()
+    assert not cancellation.requested and not cancellation.overdue
+
+
+def test_one_that_its_client_cancels_is_not_overdue():
+    cancellation = watched()
+    cancellation.cancel()
+    assert cancellation.requested and not cancellation.overdue
 
 
 def reporter() -> tuple[Reporter, list[Progress]]:

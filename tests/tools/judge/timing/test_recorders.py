@@ -16,6 +16,7 @@ from kernel_harness.tools.judge.operators.input_sets import (
     PrefetchedInputs,
     SeedBook,
 )
+from kernel_harness.tools.judge.operators.operator_adapter import Case
 from kernel_harness.tools.judge.processes.lost import ProcessLost
 from kernel_harness.tools.judge.processes.progress import Cancellation, Reporter
 from kernel_harness.tools.judge.replay.recorded_call import NotRecordedError
@@ -84,7 +85,12 @@ class Recording:
     """The recorders of two scripted programs, and how often inputs were drawn for them."""
 
     def __init__(
-        self, ours: dict[str, Any], theirs: dict[str, Any], *, baseline: bool = True
+        self,
+        ours: dict[str, Any],
+        theirs: dict[str, Any],
+        *,
+        baseline: bool = True,
+        **options: Any,
     ) -> None:
         self.events: list[str] = []
         self.sessions = {
@@ -92,7 +98,7 @@ class Recording:
             True: Session("baseline", self.events, **theirs),
         }
         solution = make_solution(SOURCE, definition="affine_n64")
-        plan = make_plan(solution, baseline=solution)
+        plan = make_plan(solution, baseline=solution, **options)
         context = SimpleNamespace(
             device=CPU, arch="90a", info=SimpleNamespace(memory_bytes=8 << 30)
         )
@@ -258,3 +264,30 @@ def test_nothing_is_recorded_after_the_end():
     assert all(session.closed for session in found.sessions.values())
     with pytest.raises(NotRecordedError, match="no process that records"):
         found.record()
+
+
+def other(m: int) -> Case:
+    return Case(f"affine-{m}", {"m": m}, scalars={"alpha": 0.5})
+
+
+@pytest.mark.parametrize("kept_s", [0.0, 5.0])
+def test_workloads_that_are_not_timed_are_not_recorded_after_all(kept_s):
+    found = Recording({}, {}, baseline=False, timing_s=kept_s)
+    session, (began, go_on) = found.sessions[False], (threading.Event(), threading.Event())
+
+    def slow(*arguments):
+        began.set()
+        assert go_on.wait(10)
+        return honest(*arguments)
+
+    session._compute = slow
+    draw = found.generator.unrecorded
+    cases = [CASE, other(3), other(5)]
+    found.recorders.record_early([(draw(case), draw(case)) for case in cases])
+    assert began.wait(10)
+    found.recorders.only([CASE, other(5)])
+    threading.Timer(0.2, go_on.set).start()
+    found.record()
+    early = found.events.index("candidate timed")
+    # Where little time is kept for timing the rest is recorded when its turn comes.
+    assert found.events[:early].count("candidate records") == (1 if kept_s else 2)
