@@ -68,10 +68,10 @@ class made_once(Generic[Part]):
 class Harness:
     """The services of one server, on the GPUs of one model or on the processor.
 
-    Evaluations are spread over all devices; what is compared with them stays on one. Profiles,
-    variants, promotions and calibration are of the first. Evaluations, variants and profiles may
-    name another model, where the settings leave it open. Use `Harness.open`; end with `aclose`, or
-    `kill_children` from a signal's handler.
+    Evaluations are spread over all devices; what is compared with them stays on one, and so do the
+    variants of a call. Profiles, promotions and calibration are of the first. Evaluations, variants
+    and profiles may name another model, where the settings leave it open. Use `Harness.open`; end
+    with `aclose`, or `kill_children` from a signal's handler.
     """
 
     def __init__(

@@ -150,9 +150,11 @@ class ClusterPool:
         """How full the judges are."""
         return self._queue.state(tuple(self._members.judges) if self._members else ())
 
-    async def one_of(self, devices: Sequence[str]) -> str:
-        """A judge that what is compared can stay on."""
-        return next(iter((await self.members()).judges))
+    @contextlib.asynccontextmanager
+    async def one_of(self, devices: Sequence[str]) -> AsyncIterator[str]:
+        """The judge that what is compared stays on: the one with the least to do."""
+        with self._queue.one_of(tuple((await self.members()).judges)) as judge:
+            yield judge
 
     async def evaluate(
         self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""

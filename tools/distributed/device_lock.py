@@ -76,6 +76,16 @@ class DeviceLock:
             self._file.close()
 
 
+def in_use(device: str) -> bool:
+    """Whether any server of this machine holds a device."""
+    with contextlib.suppress(OSError), _opened(device) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def holder_of(device: str) -> Holder | None:
     """Who holds a device, or held it last; None where no server ever did."""
     with contextlib.suppress(OSError), _opened(device) as file:

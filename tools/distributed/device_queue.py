@@ -11,12 +11,12 @@ import contextlib
 import itertools
 import statistics
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..progress import OnProgress, ignore_progress
-from .device_lock import DeviceLock, holder_of, lock_name
+from .device_lock import DeviceLock, holder_of, in_use, lock_name
 from .tickets import Ticket, waiting_for
 from .waiting_order import Waiting, earlier_than, expected_wait_s, in_line, offered
 
@@ -80,6 +80,7 @@ class DeviceQueue:
         self._arrivals = itertools.count()
         self._changed = asyncio.Event()
         self._demand: dict[str, asyncio.Event] = {}
+        self._kept: Counter[str] = Counter()
         self._uses: deque[float] = deque(maxlen=KEPT_USES)
 
     @contextlib.asynccontextmanager
@@ -106,6 +107,23 @@ class DeviceQueue:
             del self._held[held.device]
             held.lock.release()
             self._note_change()
+
+    @contextlib.contextmanager
+    def one_of(self, devices: Sequence[str]) -> Iterator[str]:
+        """One of the devices for several uses, which are compared and so are of one: the idlest."""
+        device = min(devices, key=self._busyness)
+        self._kept[device] += 1
+        try:
+            yield device
+        finally:
+            self._kept[device] -= 1
+
+    def _busyness(self, device: str) -> tuple[int, bool, bool]:
+        """How much a device has to do, in any server; a ready one comes before its equals."""
+        pinned = sum(one.devices == (device,) for one in self._waiting)
+        gpu = device.startswith("cuda:")
+        held = device in self._held or (gpu and in_use(device))
+        return self._kept[device] + pinned, held, not self._ready(device)
 
     def demand(self, device: str) -> asyncio.Event:
         """An event that is set while a use of this server waits for the device."""

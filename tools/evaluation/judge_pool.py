@@ -87,9 +87,11 @@ class JudgePool:
         """How full some devices are."""
         return self._queue.state(devices)
 
-    async def one_of(self, devices: Sequence[str]) -> str:
-        """The device that what is compared stays on: the first."""
-        return devices[0]
+    @contextlib.asynccontextmanager
+    async def one_of(self, devices: Sequence[str]) -> AsyncIterator[str]:
+        """The device that what is compared stays on: the one with the least to do."""
+        with self._queue.one_of(devices) as device:
+            yield device
 
     async def evaluate(
         self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str = ""

@@ -96,15 +96,18 @@ class _Tuning:
         self._steps = 3 * len(request.variants) + MOST_JUDGED
         self._results = {v.name: VariantResult(v) for v in request.variants}
         self._on_gpu = evaluations.executor is Executor.CUDA
-        self._device = next(iter(request.base.pool), evaluations.device)
         self._notes = family_notes(request.base.input_family)
         self._seconds: dict[str, float] = {}
 
     async def run(self) -> Tuned:
         """Goes through the stages that this machine and the request allow."""
         # Their times are compared with one another's, and so are all of one device.
-        device = await self._pool.one_of(self._base.devices_among(self._evaluations.devices))
-        self._base = replace(self._base, devices=(device,))
+        devices = self._base.devices_among(self._evaluations.devices)
+        async with self._pool.one_of(devices) as self._device:
+            self._base = replace(self._base, devices=(self._device,))
+            return await self._staged()
+
+    async def _staged(self) -> Tuned:
         runs = self._base.scope is not Scope.STATIC
         with timed(self._seconds, "compile"):
             await self._compile(raced=runs and self._on_gpu)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,9 @@ async def test_variants_of_a_call_stay_on_one_gpu_of_the_model(
         asked.append(tuple(devices))
         return await device._judged(devices, *given, **more)
 
-    async def one_of(devices: Sequence[str]) -> str:
-        return devices[-1]
+    @asynccontextmanager
+    async def one_of(devices: Sequence[str]) -> AsyncIterator[str]:
+        yield devices[-1]
 
     monkeypatch.setattr(device.pool, "evaluate", judged)
     monkeypatch.setattr(device.pool, "one_of", one_of)

@@ -158,7 +158,8 @@ def test_a_node_without_a_gpu_says_so_of_each_tool(on_cluster):
 
 def test_what_is_compared_stays_on_one_judge_and_is_not_begun_elsewhere(on_cluster):
     async def story(harness, judges):
-        pinned = await harness.pool.one_of(harness.devices)
+        async with harness.pool.one_of(harness.devices) as pinned:
+            pass
         ask = harness.lookup.evaluation_request
         first = [
             await harness.evaluations.evaluate(
@@ -177,6 +178,20 @@ def test_what_is_compared_stays_on_one_judge_and_is_not_begun_elsewhere(on_clust
     assert first == [Status.PASSED] * 3 and other.methods.count("begin") == 0
     assert lost.status is Status.INFRASTRUCTURE_ERROR
     assert lost.failure is not None and "stays on one" in lost.failure.message
+
+
+def test_two_that_are_compared_within_keep_to_a_judge_each(on_cluster):
+    async def story(harness, judges):
+        names = [workspace(harness, name) for name in ("one", "other")]
+        (harness.settings.workspaces_dir / "other/kernel.py").write_text(
+            "BLOCK = 1\n\n\ndef run(x, weight):\n    return BLOCK * x\n"
+        )
+        grid = {"tile": {"BLOCK": [8, 16]}}
+        requests = [harness.lookup.tuning_request(n, (), grid, scope="static") for n in names]
+        await asyncio.gather(*(harness.tuning.tune(request) for request in requests))
+        return [judge.methods.count("send") for judge in judges.values()]
+
+    assert on_cluster(story, "ray:a/0", "ray:b/0") == [2, 2]
 
 
 @pytest.mark.parametrize("name", ["../x", "profiles/../../x", "/x", "evaluations/ev-1.json"])

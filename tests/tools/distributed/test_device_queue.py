@@ -326,3 +326,33 @@ def test_how_long_one_would_wait_is_unknown_where_there_is_no_device():
         return queue.state(())
 
     assert run(story) == QueueState(0, 0, 0, 0, None)
+
+
+def test_what_is_compared_keeps_to_the_device_with_the_least_to_do():
+    """All variants of all clients were timed on the first device, however many there were."""
+
+    async def story():
+        uses = Uses(ready=lambda device: device != "cuda:0")
+        queue, three = uses.queue, (*TWO, "cuda:2")
+        with queue.one_of(three) as first, queue.one_of(three) as second:
+            with queue.one_of(three) as third, queue.one_of(three) as fourth:
+                kept = [first, second, third, fourth]
+            with queue.one_of(three) as again:  # nothing is left of the last two
+                pass
+        foreign = DeviceLock.take("cuda:1")
+        with queue.one_of(TWO) as beside_another_server:
+            pass
+        foreign.release()
+        own = [uses.begin(what, ("cuda:1",)) for what in "ab"]
+        await uses.until(1)
+        with queue.one_of(TWO) as beside_own:
+            pass
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+        return kept, again, beside_another_server, beside_own
+
+    kept, again, beside_another_server, beside_own = run(story)
+    assert kept == ["cuda:1", "cuda:2", "cuda:0", "cuda:1"]
+    assert again == "cuda:0"
+    assert beside_another_server == beside_own == "cuda:0"
