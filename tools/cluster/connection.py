@@ -37,6 +37,8 @@ half a minute."""
 START_S = 300.0
 """Longest that a node may take to start its judge."""
 THREADS = 256
+UNLIKE = "Version mismatch"
+"""Begins what Ray says where the cluster has another version of it or of Python."""
 NAMESPACE = "kernel-harness"
 
 
@@ -210,7 +212,6 @@ class RayConnection:
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         on_cpu = self._device == "cpu"
         kind = self.ray.remote(JudgeActor)
-        own = {"command": tuple(self._command)} if self._command else {}
         placed = {}
         for node in self._nodes():
             gpus = 1 if on_cpu else int(node["Resources"].get("GPU", 0))
@@ -219,8 +220,21 @@ class RayConnection:
                 if name not in known:
                     asked = {"num_cpus": 0, "num_gpus": 0 if on_cpu else 1, "max_concurrency": 64}
                     actor = kind.options(**asked, scheduling_strategy=there)
-                    placed[name] = actor.remote(device="cpu" if on_cpu else "auto", **own)
+                    placed[name] = self._begun(actor, "cpu" if on_cpu else "auto")
         return placed
+
+    def _begun(self, actor: Any, device: str) -> Any:
+        own = {"command": tuple(self._command)} if self._command else {}
+        try:
+            return actor.remote(device=device, **own)
+        except ImportError as error:  # the head reads what it passes on
+            raise InfrastructureError(
+                f"The cluster's head lacks what judges need: {error}",
+                where=self._address,
+                remedy="Install the same version of the harness on the head as on the nodes.",
+            ) from error
+        except Exception as error:
+            raise self._unreached(error) from error
 
     def _nodes(self) -> list[dict[str, Any]]:
         """The nodes that live."""
@@ -230,11 +244,14 @@ class RayConnection:
             raise self._unreached(error) from error
 
     def _unreached(self, error: Exception) -> InfrastructureError:
+        remedy = (
+            "Start its head with `ray start --head`, whose client port is 10001; its token and "
+            "certificates, if any, must be known here, too."
+        )
+        if str(error).startswith(UNLIKE):
+            remedy = "Install one version of Ray there and here, with one of Python."
         return InfrastructureError(
-            f"The cluster cannot be reached: {_said(error)}",
-            where=self._address,
-            remedy="Start its head with `ray start --head`, whose client port is 10001; its "
-            "token and certificates, if any, must be known here, too.",
+            f"The cluster cannot be reached: {_said(error)}", where=self._address, remedy=remedy
         )
 
     def _end(self, actors: Sequence[Any]) -> None:
@@ -334,4 +351,6 @@ class RayJudge:
 def _said(error: Exception) -> str:
     """What an error of Ray's says, which may hold a whole traceback: its last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if str(error).startswith(UNLIKE):
+        return " ".join(lines)[:300]
     return lines[-1][:300] if lines else type(error).__name__

@@ -144,6 +144,40 @@ def test_a_head_that_refuses_its_first_client_is_asked_once_more(with_ray, monke
     assert asyncio.run(with_ray(ray).connect()).judges and len(ray.asked) == 2
 
 
+MISMATCH = """Version mismatch: The cluster was started with:
+    Ray: 2.50.0
+    Python: 3.11.7
+This process on Ray Client was started with:
+    Ray: 2.60.0
+    Python: 3.11.7
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "raised", "said"),
+    [
+        (
+            "init",
+            RuntimeError(MISMATCH),
+            r"Ray: 2\.50\.0 Python.*one version of Ray there and here",
+        ),
+        ("options", ModuleNotFoundError("No module named 'x'"), "head lacks .*'x'.*on the head"),
+        ("options", ConnectionError("Client is shutting down."), "cannot be reached: Client is"),
+    ],
+)
+def test_a_cluster_that_is_of_no_use_is_told_why(with_ray, monkeypatch, act, raised, said):
+    """Of two versions the last line was told, and a head without the harness was a traceback."""
+    ray = Ray(facts())
+
+    def fail(*given, **more):
+        raise raised
+
+    there = {"init": fail, "options": lambda **_: SimpleNamespace(remote=fail)}
+    monkeypatch.setattr(ray, act, there[act])
+    with pytest.raises(InfrastructureError, match=said):
+        asyncio.run(with_ray(ray).connect())
+
+
 @pytest.mark.parametrize(
     ("ray", "said"),
     [

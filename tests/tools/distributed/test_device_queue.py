@@ -340,6 +340,7 @@ def test_what_is_compared_keeps_to_the_device_with_the_least_to_do():
             with queue.one_of(three) as again:  # nothing is left of the last two
                 pass
         foreign = DeviceLock.take("cuda:1")
+        assert foreign is not None
         with queue.one_of(TWO) as beside_another_server:
             pass
         foreign.release()
