@@ -1,23 +1,29 @@
 """What kernels gain in a program by what their calls take, by Amdahl's law: pure.
 
-The calls were timed in their places in the program, in turn with the original and the kernel, and
-beside each turn a step as it is, which tells how fast that process was. So two processes that
-differ by half a percent do not predict six times as fast where it is seven. What a step takes
-besides is told of the same steps as the originals. The time of steps with the kernels is in none
-of it.
+A step is its calls of the targets, and the rest. With the kernels it is predicted to take the rest
+as it was, and the kernels' calls; the time of steps that are run with the kernels is in none of it.
+
+Calls were timed in two ways. *Placed*, where the program makes them, at several turns, each beside
+a step that was left alone: by that one all times of a turn are scaled to how fast other processes
+are. Processes that differ by half a percent would predict six times as fast where it is seven.
+*Repeated*, by themselves, where they find their arguments in caches.
+
+Placed calls predict. Where steps wait for the device the interval spans what repeated ones predict,
+for each way is blind to something: the one to clocks between calls, the other to caches. And it is
+wider by how far processes differ in speed, for calls were timed in one of them.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...evaluation.comparison import bootstrap_medians
-from .verified_runs import AppliedTarget, Span, VerifiedRuns
+from .verified_runs import Span, TimedCall, VerifiedRuns
 
 DEVICE_BOUND = 0.9
 """A step is the device's time where the host needs less than this share of it."""
@@ -25,7 +31,7 @@ TAILS = (2.5, 97.5)
 DEVIATIONS = 2
 """Within so many nearly all of what varies lies."""
 LEAST_TURNS = 3
-"""Fewer give no interval; calls that are repeated by themselves predict then."""
+"""Fewer give no interval; repeated calls predict then."""
 MOST_GAIN = 1000.0
 """That is predicted, also where calls save more than a step takes."""
 HOST, DEVICE = 0, 1
@@ -33,7 +39,7 @@ HOST, DEVICE = 0, 1
 
 
 @dataclass(frozen=True)
-class Saved:
+class StepTime:
     """Microseconds of a step, with an interval of 95 %."""
 
     median: float
@@ -51,7 +57,7 @@ class PredictedTarget:
         kernel_us: the same with the kernel.
     """
 
-    saved_us: Saved
+    saved_us: StepTime
     original_us: float
     kernel_us: float
 
@@ -61,10 +67,9 @@ class PredictedGain:
     """How many times as fast steps become by what the calls save.
 
     Args:
-        interval: of the gain, 95 % of the turns; of calls in their places and of repeated ones
-            together where steps wait for the device; wider by how far processes differ.
-        repeated: the gain by calls that are repeated by themselves, in caches of their own.
-        turns: how often calls were timed in their places; 0: too seldom, and `repeated` it is.
+        interval: of the gain, 95 %.
+        repeated: the gain by repeated calls.
+        turns: how often placed calls were timed; 0: too seldom, and `repeated` it is.
         host_bound: whether steps wait for the host.
         whole: whether all calls are in it; those within compiled code cannot be.
     """
@@ -84,153 +89,113 @@ def predict(runs: VerifiedRuns, step_us: float) -> PredictedGain:
     Args:
         step_us: median of a step without the kernels.
     """
-    clocks = _clocks(runs, step_us)
-    of_calls = [_calls(one, clocks, clocks.counts) for one in runs.targets]
-    rest_us = _of_known(runs.rest_us) if clocks.turns == len(runs.rest_us) else None
-    ways = [_interval(_saved(step_us, rest_us, clocks, of_calls))]
-    alone = _interval(_sum([_repeated(one, clocks.repeated).saved for one in runs.targets]))
-    most = math.inf
-    if not clocks.host_bound:
-        # Both ways are blind to something: caches that are too warm, clocks between the calls.
-        ways.append(alone)
+    host_ns = [ns for run in runs.before for ns in run.host_ns]
+    host_us = statistics.median(host_ns) / 1e3 if host_ns else 0.0
+    host_bound = bool(host_ns) and host_us > DEVICE_BOUND * step_us
+    placed = _placed_parts(runs, step_us, DEVICE)
+    repeated = _repeated_parts(runs, step_us, HOST if host_bound else DEVICE)
+    parts, least_us = placed or repeated, 0.0
+    expected, alone = _step_time(parts.with_kernels), _step_time(repeated.with_kernels)
+    low, high = expected.low, expected.high
+    if not host_bound:
+        low, high = min(low, alone.low), max(high, alone.high)
         # A step waits for the device until the host needs longer.
-        of_host = _sum([_calls(one, clocks, HOST).saved for one in runs.targets])
-        most = step_us - clocks.host_us + float(np.median(of_host))
-    low, high = min(way.low for way in ways), max(way.high for way in ways)
-    gains = [amdahl(step_us, min(us, most)) for us in (low, ways[0].median, high, alone.median)]
+        of_host = _placed_parts(runs, step_us, HOST) or _repeated_parts(runs, step_us, HOST)
+        least_us = host_us - float(np.median(of_host.saved))
+
+    def gain(us: float) -> float:
+        return step_us / max(us, least_us, step_us / MOST_GAIN) if step_us else 1.0
+
     spread = 1 + DEVIATIONS * _spread(runs)
     return PredictedGain(
-        gains[1],
-        (gains[0] / spread, gains[2] * spread),
-        gains[3],
-        clocks.turns,
-        clocks.host_bound,
+        gain(expected.median),
+        (gain(high) / spread, gain(low) * spread),
+        gain(alone.median),
+        len(runs.turns) if placed else 0,
+        host_bound,
         not any(one.compiled for one in runs.targets),
         tuple(
             PredictedTarget(
-                _interval(calls.saved),
-                float(np.median(calls.original)),
-                float(np.median(calls.kernel)),
+                _step_time(original - kernel),
+                float(np.median(original)),
+                float(np.median(kernel)),
             )
-            for calls in of_calls
+            for original, kernel in zip(parts.originals, parts.kernels, strict=True)
         ),
     )
 
 
-def _saved(
-    step_us: float, rest_us: np.ndarray | None, clocks: _Clocks, of_calls: Sequence[_Calls]
-) -> np.ndarray:
-    """Microseconds of a step that kernels save, at each turn.
-
-    What a step takes with them is what it takes besides, and their own time. To take what they save
-    from another step's time would make much of little: where a part takes six sevenths, steps that
-    differ by two percent would predict six times as fast, and eight.
-    """
-    if rest_us is None or not clocks.turns:
-        return _sum([calls.saved for calls in of_calls])
-    return step_us - rest_us / np.array(clocks.levels) - _sum([calls.kernel for calls in of_calls])
-
-
-def _spread(runs: VerifiedRuns) -> float:
-    """How far processes differ in speed: the standard deviation of a run's median, relatively.
-
-    The calls were timed in one of them, and are to tell of another.
-    """
-    off: list[float] = []
-    runs_of = [[run.step_ns for run in side if run.step_ns] for side in (runs.before, runs.after)]
-    for side in runs_of:
-        medians = [statistics.median(steps) for steps in side]
-        off += [median / statistics.fmean(medians) - 1 for median in medians]
-    free = len(off) - sum(1 for side in runs_of if side)
-    return math.sqrt(sum(one * one for one in off) / free) if free > 0 else 0.0
-
-
-def _of_known(rest_us: Sequence[float | None]) -> np.ndarray | None:
-    """At each turn, where it is not known the median; None where calls overlap, or nothing is."""
-    known = [us for us in rest_us if us is not None]
-    if not known or min(known) <= 0:
-        return None
-    median = statistics.median(known)
-    return np.array([median if us is None else us for us in rest_us])
-
-
-def amdahl(step_us: float, saved_us: float) -> float:
-    """How many times as fast a step becomes that is shorter by some time."""
-    return step_us / max(step_us - saved_us, step_us / MOST_GAIN) if step_us else 1.0
-
-
 @dataclass(frozen=True)
-class _Clocks:
-    """By which times calls are compared.
+class _StepParts:
+    """A step in microseconds by its parts, each as often as they were timed.
 
     Args:
-        host_us: median of the host's in a step without the kernels.
-        levels: how much slower than other processes the one was in which calls were timed, at each
-            turn; empty where there are too few.
+        rest: besides the calls of all targets.
+        originals: the calls of each target, in the order of the targets.
+        kernels: the same, with the kernels.
     """
 
-    host_us: float
-    host_bound: bool
-    levels: tuple[float, ...]
+    rest: np.ndarray
+    originals: np.ndarray
+    kernels: np.ndarray
 
     @property
-    def turns(self) -> int:
-        """How many there are of calls in their places."""
-        return len(self.levels)
-
-    @property
-    def repeated(self) -> int:
-        """Which time of a call counts that is repeated: of what a step waits for."""
-        return HOST if self.host_bound else DEVICE
-
-    @property
-    def counts(self) -> int:
-        """Which time of a call counts; in its place the device's has the waiting in it."""
-        return DEVICE if self.levels else self.repeated
-
-
-def _clocks(runs: VerifiedRuns, step_us: float) -> _Clocks:
-    host = [ns / 1e3 for run in runs.before for ns in run.host_ns]
-    host_us = statistics.median(host) if host else 0.0
-    levels: list[float] = []
-    steps = [ns for run in runs.before for ns in run.step_ns]
-    for place, ns in runs.plain_ns if steps else ():
-        beside = [run.step_ns[place] for run in runs.before if place < len(run.step_ns)]
-        levels.append(ns / statistics.median(beside or steps))
-    enough = len(levels) >= LEAST_TURNS
-    bound = bool(host) and host_us > DEVICE_BOUND * step_us
-    return _Clocks(host_us, bound, tuple(levels) if enough else ())
-
-
-@dataclass(frozen=True)
-class _Calls:
-    """Time of all calls of a target in a step at each turn, with the original and the kernel."""
-
-    original: np.ndarray
-    kernel: np.ndarray
+    def with_kernels(self) -> np.ndarray:
+        """What a step takes with the kernels."""
+        return self.rest + self.kernels.sum(axis=0)
 
     @property
     def saved(self) -> np.ndarray:
-        """By the kernel."""
-        return self.original - self.kernel
+        """What a step takes less with the kernels."""
+        return (self.originals - self.kernels).sum(axis=0)
 
 
-def _calls(one: AppliedTarget, clocks: _Clocks, clock: int) -> _Calls:
-    """Those in their places; where there are too few turns those that were repeated."""
-    if not clocks.turns:
-        return _repeated(one, clock)
-    found = _Calls(np.zeros(clocks.turns), np.zeros(clocks.turns))
-    for call in one.calls:
+def _placed_parts(runs: VerifiedRuns, step_us: float, clock: int) -> _StepParts | None:
+    """By placed calls, at each turn; None where there are too few turns."""
+    slower = _slower(runs)
+    if len(slower) < LEAST_TURNS:
+        return None
+
+    def both(call: TimedCall) -> np.ndarray:
         original, kernel = (
-            _of_turns(row, clock) for row in (call.placed_original_us, call.placed_kernel_us)
+            _of_turns(spans, clock) for spans in (call.placed.original, call.placed.kernel)
         )
         if original is None or kernel is None:
-            # Of shapes that steps of one kind alone had, the calls that were repeated tell.
-            rows = (call.original_us, call.kernel_us)
-            original, kernel = (np.median([us[clock] for us in row]) for row in rows)
-        found.original[:] += call.calls * original / np.array(clocks.levels)
-        found.kernel[:] += call.calls * kernel / np.array(clocks.levels)
-    return found
+            # Of shapes that steps of one kind alone had, repeated calls tell.
+            return np.median(_of_rounds(call, clock), axis=1, keepdims=True)
+        return np.array([original, kernel])
+
+    originals, kernels = _of_targets(runs, len(slower), both)
+    rest = np.array([turn.rest_us for turn in runs.turns])
+    if rest.min() <= 0:
+        # Calls overlap, on several streams or threads: what they save is taken from a step.
+        rest = step_us * slower - originals.sum(axis=0)
+    return _StepParts(rest / slower, originals / slower, kernels / slower)
+
+
+def _repeated_parts(runs: VerifiedRuns, step_us: float, clock: int) -> _StepParts:
+    """By repeated calls, in each round."""
+    rounds = {len(call.repeated.original) for one in runs.targets for call in one.calls}
+    originals, kernels = _of_targets(
+        runs, max(rounds, default=1), lambda call: _of_rounds(call, clock)
+    )
+    return _StepParts(step_us - originals.sum(axis=0), originals, kernels)
+
+
+def _of_targets(
+    runs: VerifiedRuns, times: int, both: Callable[[TimedCall], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the calls of each target take in a step, with the originals and with the kernels.
+
+    Args:
+        times: how often each was timed.
+        both: rows of a call, with the original and with the kernel.
+    """
+    found = np.zeros((2, len(runs.targets), times))
+    for number, target in enumerate(runs.targets):
+        for call in target.calls:
+            found[:, number] += call.calls * both(call)
+    return found[0], found[1]
 
 
 def _of_turns(spans: Sequence[Span | None], clock: int) -> np.ndarray | None:
@@ -242,25 +207,37 @@ def _of_turns(spans: Sequence[Span | None], clock: int) -> np.ndarray | None:
     return np.array([median if span is None else span[clock] for span in spans])
 
 
-def _repeated(one: AppliedTarget, clock: int) -> _Calls:
-    """Those that were repeated by themselves, in each round."""
-    original, kernel = (
-        _sum([np.array([call.calls * us[clock] for us in row]) for call, row in rows])
-        for rows in (
-            [(call, call.original_us) for call in one.calls],
-            [(call, call.kernel_us) for call in one.calls],
-        )
+def _of_rounds(call: TimedCall, clock: int) -> np.ndarray:
+    """Time of a repeated call in each round, with the original and with the kernel."""
+    return np.array([call.repeated.original, call.repeated.kernel])[:, :, clock]
+
+
+def _slower(runs: VerifiedRuns) -> np.ndarray:
+    """How many times as long a step takes in the run in which calls were timed, at each turn."""
+    steps = [run.step_ns for run in runs.before if run.step_ns]
+    beside = [[one[turn.place] for one in steps if turn.place < len(one)] for turn in runs.turns]
+    every = [ns for one in steps for ns in one]
+    return np.array(
+        [
+            turn.plain_ns / statistics.median(ns or every)
+            for turn, ns in zip(runs.turns, beside, strict=True)
+            if every
+        ]
     )
-    return _Calls(original, kernel)
 
 
-def _sum(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """The sum at each turn; of targets without calls none is saved."""
-    longest = max((len(row) for row in rows), default=1)
-    return np.sum([row for row in rows if len(row) == longest] or [np.zeros(1)], axis=0)
+def _spread(runs: VerifiedRuns) -> float:
+    """How far processes differ in speed: the standard deviation of a run's median, relatively."""
+    off: list[float] = []
+    runs_of = [[run.step_ns for run in side if run.step_ns] for side in (runs.before, runs.after)]
+    for side in runs_of:
+        medians = [statistics.median(steps) for steps in side]
+        off += [median / statistics.fmean(medians) - 1 for median in medians]
+    free = len(off) - sum(1 for side in runs_of if side)
+    return math.sqrt(sum(one * one for one in off) / free) if free > 0 else 0.0
 
 
-def _interval(each: np.ndarray) -> Saved:
+def _step_time(each: np.ndarray) -> StepTime:
     resampled = bootstrap_medians(each, [list(range(len(each)))])
     low, high = np.percentile(resampled, TAILS)
-    return Saved(float(np.median(each)), float(low), float(high))
+    return StepTime(float(np.median(each)), float(low), float(high))

@@ -20,7 +20,7 @@ from ..program import run_python
 from .gains import ModelComparison, compare_runs, steps_of
 from .verified_runs import KernelTarget, VerifiedRuns, VerifyRequest
 
-RUNNER = "kernel_harness.tools.model_level.verification.verified_run"
+RUNNER = "kernel_harness.tools.model_level.verification.runs.all_runs"
 PAIRS, STEPS, WARMUP = 4, 10, 2
 
 

@@ -92,26 +92,49 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class CallSpans:
+    """What a call takes with the original and with the kernel, each as often as it was timed.
+
+    Args:
+        original: None where a step had no such call.
+        kernel: at the same place of those steps or rounds that followed one another.
+    """
+
+    original: tuple[Span | None, ...] = ()
+    kernel: tuple[Span | None, ...] = ()
+
+
+@dataclass(frozen=True)
 class TimedCall:
     """Calls of a function with equal shapes, as the program made them.
 
     Args:
         calls: a step.
-        original_us: of a call that is repeated, in each round.
-        kernel_us: the same, in the same rounds.
+        repeated: a call by itself, in each round.
         drift: of the kernel's output from the original's.
-        placed_original_us: mean of a call in its place in the program, of each turn; None where
-            the turn's step had no such call.
-        placed_kernel_us: the same, of a step beside it.
+        placed: the mean of a step's calls in their places in the program, at each turn.
     """
 
     shapes: str
     calls: float
-    original_us: tuple[Span, ...]
-    kernel_us: tuple[Span, ...]
+    repeated: CallSpans
     drift: OutputDrift
-    placed_original_us: tuple[Span | None, ...] = ()
-    placed_kernel_us: tuple[Span | None, ...] = ()
+    placed: CallSpans = CallSpans()
+
+
+@dataclass(frozen=True)
+class TimedTurn:
+    """Three steps in which placed calls had the kernels, then the originals, then no clocks.
+
+    Args:
+        place: of the third, among all steps that were timed.
+        plain_ns: its time.
+        rest_us: of the second, besides the calls of all targets.
+    """
+
+    place: int
+    plain_ns: int
+    rest_us: float
 
 
 @dataclass(frozen=True)
@@ -140,9 +163,7 @@ class VerifiedRuns:
         after: with them, each beside the one of `before` at its place.
         drift: of outputs with the kernels from those without.
         repeated: of outputs of two runs without the kernels; None where there is one.
-        plain_ns: place and time of the steps that were left alone in the run in which calls were
-            timed, one of each turn.
-        rest_us: what a step of each turn took besides the calls that went to the originals.
+        turns: of the run in which calls were timed.
     """
 
     device: str | None
@@ -151,5 +172,4 @@ class VerifiedRuns:
     drift: OutputDrift
     repeated: OutputDrift | None
     targets: tuple[AppliedTarget, ...]
-    plain_ns: tuple[tuple[int, int], ...] = ()
-    rest_us: tuple[float | None, ...] = ()
+    turns: tuple[TimedTurn, ...] = ()

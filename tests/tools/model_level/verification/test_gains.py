@@ -10,6 +10,7 @@ import pytest
 from kernel_harness.tools.model_level.verification.gains import ModelVerdict, compare_runs
 from kernel_harness.tools.model_level.verification.verified_runs import (
     AppliedTarget,
+    CallSpans,
     OutputDrift,
     TimedCall,
     TimedRun,
@@ -30,7 +31,8 @@ def target(original_us: float, kernel_us: float, calls: float = 2.0, drift=NO_DR
         rng = random.Random(us)
         return tuple((host or us * rng.uniform(0.99, 1.01), us) for _ in range(15))
 
-    call = TimedCall("float32[4, 8]", calls, rounds(original_us), rounds(kernel_us), drift)
+    repeated = CallSpans(rounds(original_us), rounds(kernel_us))
+    call = TimedCall("float32[4, 8]", calls, repeated, drift)
     return AppliedTarget("layers.f", "f_n8", {}, (call,))
 
 
@@ -105,8 +107,8 @@ def test_calls_within_compiled_code_are_applied_and_predict_nothing():
 def test_an_interval_that_holds_nearly_all_agrees_with_nothing():
     wide = target(300, 100, calls=1.0)
     call = wide.calls[0]
-    noisy = tuple((us * (1 + n % 3), us) for n, (us, _) in enumerate(call.original_us))
-    found = compare_runs(runs(1000, 600, replace(wide, calls=(replace(call, original_us=noisy),))))
+    noisy = CallSpans(tuple((300.0 * (1 + n % 3), 300.0) for n in range(15)), call.repeated.kernel)
+    found = compare_runs(runs(1000, 600, replace(wide, calls=(replace(call, repeated=noisy),))))
     assert found.predicted.interval[1] > 2 * found.predicted.interval[0]
     assert found.agree is None
 

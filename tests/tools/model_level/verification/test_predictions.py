@@ -11,9 +11,11 @@ from kernel_harness.tools.model_level.verification.gains import compare_runs
 from kernel_harness.tools.model_level.verification.predictions import predict
 from kernel_harness.tools.model_level.verification.verified_runs import (
     AppliedTarget,
+    CallSpans,
     OutputDrift,
     TimedCall,
     TimedRun,
+    TimedTurn,
     VerifiedRuns,
 )
 
@@ -28,16 +30,26 @@ def call(original_us: float, kernel_us: float, turns: int = 5, *, slower=1.0) ->
         tuple((at := us * slower * (1 + n % 3 / 1000), at) for n in range(turns))
         for us in (original_us, kernel_us)
     ]
-    return TimedCall("float32[4]", 2.0, alone[0], alone[1], NO_DRIFT, placed[0], placed[1])
+    return TimedCall("float32[4]", 2.0, CallSpans(*alone), NO_DRIFT, CallSpans(*placed))
 
 
-def runs(*calls: TimedCall, turns: int = 5, slower: float = 1.0, host: float = 1.0) -> VerifiedRuns:
+OVERLAPPING = -1.0
+"""What a step takes besides its calls where these are on several streams or threads: unknown."""
+
+
+def runs(
+    *calls: TimedCall,
+    turns: int = 5,
+    slower: float = 1.0,
+    host: float = 1.0,
+    rest_us: float = OVERLAPPING,
+) -> VerifiedRuns:
     """A program of steps of a millisecond, and a process that is so many times slower."""
     steps = (int(STEP_US * 1e3),) * 20
     run = TimedRun(steps, tuple(int(ns * host) for ns in steps), 0)
     target = AppliedTarget("layers.f", "f_n8", {}, calls)
-    plain = tuple((3 * n + 2, int(STEP_US * 1e3 * slower)) for n in range(turns))
-    return VerifiedRuns(None, (run,), (run,), NO_DRIFT, None, (target,), plain)
+    taken = tuple(TimedTurn(3 * n + 2, int(STEP_US * 1e3 * slower), rest_us) for n in range(turns))
+    return VerifiedRuns(None, (run,), (run,), NO_DRIFT, None, (target,), taken)
 
 
 def test_calls_in_their_places_predict_and_repeated_ones_are_told_beside():
@@ -72,10 +84,10 @@ def test_too_few_turns_leave_the_repeated_calls():
 
 
 def test_shapes_of_one_kind_of_steps_are_told_by_repeated_calls():
-    one_sided = replace(call(400, 25), placed_kernel_us=(None,) * 5)
+    both = call(400, 25)
+    one_sided = replace(both, placed=replace(both.placed, kernel=(None,) * 5))
     assert predict(runs(one_sided), STEP_US).gain == pytest.approx(1000 / 625)
-    gap = call(400, 25)
-    gap = replace(gap, placed_kernel_us=(None, *gap.placed_kernel_us[1:]))
+    gap = replace(both, placed=replace(both.placed, kernel=(None, *both.placed.kernel[1:])))
     assert predict(runs(gap), STEP_US).gain == pytest.approx(4.0, rel=0.01)
 
 
@@ -83,9 +95,9 @@ def test_a_step_is_not_shorter_than_what_the_host_needs():
     bare = call(400, 25)
     host_of = [
         tuple((10.0, us[1]) for us in row if us)
-        for row in (bare.placed_original_us, bare.placed_kernel_us)
+        for row in (bare.placed.original, bare.placed.kernel)
     ]
-    launched = replace(bare, placed_original_us=host_of[0], placed_kernel_us=host_of[1])
+    launched = replace(bare, placed=CallSpans(*host_of))
     found = predict(runs(launched, host=0.5), STEP_US)
     assert not found.host_bound and found.gain == pytest.approx(2.0)
     assert found.interval == (pytest.approx(found.repeated), found.gain)
@@ -126,37 +138,34 @@ def test_steps_of_uneven_speed_tell_a_large_gain_narrowly_where_the_rest_is_know
         [us * speed for speed in speeds[place::3]]
         for us, place in ((430.0, 1), (10.0, 0), (140.0, 1))
     )
-    bare = replace(
-        call(430, 10, turns),
-        placed_original_us=tuple((us, us) for us in original),
-        placed_kernel_us=tuple((us, us) for us in kernel),
+    placed = CallSpans(tuple((us, us) for us in original), tuple((us, us) for us in kernel))
+    bare = runs(replace(call(430, 10, turns), placed=placed), turns=turns)
+    taken = tuple(
+        TimedTurn(3 * n + 2, int(STEP_US * 1e3 * speed), us)
+        for n, (speed, us) in enumerate(zip(speeds[2::3], rest, strict=True))
     )
-    plain = tuple((3 * n + 2, int(STEP_US * 1e3 * speed)) for n, speed in enumerate(speeds[2::3]))
-    without = replace(runs(bare, turns=turns), plain_ns=plain)
-    found = predict(replace(without, rest_us=tuple(rest)), STEP_US)
+    found = predict(replace(bare, turns=taken), STEP_US)
     expected = STEP_US / (140 + 2 * 10)
     assert found.gain == pytest.approx(expected, rel=0.05)
     assert found.interval[1] / found.interval[0] < 1.08
     assert found.interval[0] < expected < found.interval[1]
-    wide = predict(without, STEP_US).interval
+    overlapping = tuple(replace(turn, rest_us=OVERLAPPING) for turn in taken)
+    wide = predict(replace(bare, turns=overlapping), STEP_US).interval
     assert wide[1] / wide[0] > 1.2
 
 
-def test_a_turn_whose_rest_is_not_known_has_that_of_the_others():
-    known = replace(runs(call(400, 25)), rest_us=(200.0, None, 200.0, 200.0, 200.0))
-    assert predict(known, STEP_US).gain == pytest.approx(4.0, rel=0.01)
-
-
-@pytest.mark.parametrize("rest_us", [(), (None,) * 5, (200.0, -1.0, 200.0, 200.0, 200.0)])
-def test_without_what_a_step_takes_besides_its_calls_what_they_save_is_taken_from_it(rest_us):
-    """Nothing says so of programs whose calls overlap, on several streams or threads."""
-    found = predict(replace(runs(call(400, 25)), rest_us=rest_us), STEP_US)
-    assert found == predict(runs(call(400, 25)), STEP_US)
+def test_where_calls_overlap_what_they_save_is_taken_from_a_step():
+    known = runs(call(400, 25), rest_us=250.0)
+    assert predict(known, STEP_US).gain == pytest.approx(1000 / 300, rel=0.01)
+    first, *others = known.turns
+    overlapping = replace(known, turns=(*others, replace(first, rest_us=OVERLAPPING)))
+    found = predict(overlapping, STEP_US)
+    assert found.gain == predict(runs(call(400, 25)), STEP_US).gain == pytest.approx(4.0, rel=0.01)
 
 
 def test_both_ways_of_timing_calls_are_in_the_interval_where_steps_wait_for_the_device():
     """Each is blind to something, and neither knows of what."""
-    known = replace(runs(call(400, 25), host=0.05), rest_us=(200.0,) * 5)
+    known = runs(call(400, 25), host=0.05, rest_us=200.0)
     found = predict(known, STEP_US)
     assert found.gain == pytest.approx(4.0, rel=0.01)
     assert found.interval[0] == pytest.approx(found.repeated) == pytest.approx(1.6)
@@ -166,7 +175,7 @@ def test_both_ways_of_timing_calls_are_in_the_interval_where_steps_wait_for_the_
 
 
 def test_processes_that_differ_make_the_interval_wider():
-    known = replace(runs(call(400, 25)), rest_us=(200.0,) * 5)
+    known = runs(call(400, 25), rest_us=200.0)
     (run,) = known.before
     others = tuple(
         replace(run, step_ns=tuple(int(ns * speed) for ns in run.step_ns))

@@ -150,11 +150,11 @@ import pathlib
 import sys
 
 from kernel_harness.tools.model_level import preloading
-from kernel_harness.tools.model_level.verification import verified_run
+from kernel_harness.tools.model_level.verification.runs import all_runs
 
 preloading.INSTALLED = (pathlib.Path(sys.argv[3]),)
 sys.path.append(sys.argv[3])
-sys.exit(verified_run.main(sys.argv[1:3]))
+sys.exit(all_runs.main(sys.argv[1:3]))
 """
 
 

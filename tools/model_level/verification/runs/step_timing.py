@@ -39,14 +39,14 @@ class StepTimer:
     def begin(self, root: torch.nn.Module | None) -> None:
         """A step begins."""
         if self.under_way:
-            _synchronize()
+            synchronize()
             self._began = time.perf_counter_ns()
 
     def end(self, result: Any) -> None:
         """It ended."""
         if self.under_way:
             returned = time.perf_counter_ns()
-            _synchronize()
+            synchronize()
             self.step_ns.append(time.perf_counter_ns() - self._began)
             self.host_ns.append(returned - self._began)
             if self._keeps and self.made < self._first + KEPT_STEPS:
@@ -61,6 +61,7 @@ class StepTimer:
                 self.outputs.append(tensor.detach().to("cpu", copy=True))
 
 
-def _synchronize() -> None:
+def synchronize() -> None:
+    """Waits until the device has done all, where one is used."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kernel_harness.tools.model_level.verification import drift
-from kernel_harness.tools.model_level.verification.drift import drift_of, tensors_in
+from kernel_harness.tools.model_level.verification.runs import drift
+from kernel_harness.tools.model_level.verification.runs.drift import drift_of, tensors_in
 
 
 def test_tensors_are_found_in_what_models_return():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .verified_runs import OutputDrift
+from ..verified_runs import OutputDrift
 
 MOST_BYTES = 256 << 20
 """Of outputs that are kept of one run."""

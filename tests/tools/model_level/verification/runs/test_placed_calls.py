@@ -12,16 +12,17 @@ import pytest
 import torch
 
 from kernel_harness.tools.model_level.verification.applications import put
-from kernel_harness.tools.model_level.verification.call_timing import (
+from kernel_harness.tools.model_level.verification.runs.placed_calls import (
+    MadeCall,
     NotedCall,
     PlacedSteps,
     PlacedTarget,
     StepKind,
-    timed_calls,
 )
+from kernel_harness.tools.model_level.verification.runs.repeated_calls import timed_calls
 from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
 
-from ...applying.conftest import write_folder  # noqa: F401, of the tests here
+from ....applying.conftest import write_folder  # noqa: F401, of the tests here
 
 TWICE = "def run(x, w, alpha, y):\n    y.copy_(x * w * alpha).mul_(2)\n"
 """Tells by its results that it was called."""
@@ -70,13 +71,13 @@ def test_steps_take_turns_after_both_ways_are_warm(program, placed):
     assert found == [2, 1, 2, 1, 1, 2, 1, 1, 2]
     (call,) = one.calls.values()
     assert call.count == 5 and steps.timed_steps == 5
-    assert sorted(call.spans[StepKind.KERNEL]) == [0, 1, 2]
-    assert sorted(call.spans[StepKind.ORIGINAL]) == [0, 1]
-    assert [place for place, _ in steps.plain_ns] == [2, 5]
+    assert [turn.place for turn in steps.turns] == [2, 5]
+    times = call.times(3)
+    assert all(times.kernel) and all(times.original[:2]) and times.original[2] is None
     one.remove()
-    (timed,) = timed_calls(one, steps.timed_steps, len(steps.plain_ns))
+    (timed,) = timed_calls(one, steps)
     assert timed.calls == 1.0 and timed.drift.relative == 1.0
-    assert len(timed.placed_original_us) == len(timed.placed_kernel_us) == 2
+    assert len(timed.placed.original) == len(timed.placed.kernel) == 2
     assert program.scaled(x_of(), W)[0, 0] == 1
 
 
@@ -111,7 +112,7 @@ def test_exceptions_pass_and_the_next_call_is_timed(program, placed):
             step(steps, lambda: program.scaled(None, W))
     step(steps, lambda: program.scaled(x_of(), W))
     assert [call.count for call in one.calls.values()] == [0, 1]
-    assert len(timed_calls(one, steps.timed_steps, 0)) == 1
+    assert len(timed_calls(one, steps)) == 1
 
 
 def test_threads_are_timed_each(program, placed):
@@ -134,13 +135,13 @@ def test_a_thread_may_note_a_call_while_a_step_ends(program, placed, monkeypatch
     one, steps = placed
     for _ in range(2):
         step(steps, lambda: program.block(x_of()))
-    close = NotedCall.close
+    made_since = NotedCall.made_since
 
-    def closed(call: NotedCall, kind: StepKind, turn: int, clock_us: float) -> tuple[float, int]:
+    def asked(call: NotedCall) -> list[MadeCall]:
         one.calls.setdefault("of a thread", NotedCall((), {}))
-        return close(call, kind, turn, clock_us)
+        return made_since(call)
 
-    monkeypatch.setattr(NotedCall, "close", closed)
+    monkeypatch.setattr(NotedCall, "made_since", asked)
     step(steps, lambda: program.block(x_of()))
     assert [call.count for call in one.calls.values()] == [1, 0]
 
@@ -158,7 +159,7 @@ def test_what_a_call_leaves_in_its_arguments_is_compared(program, write_folder):
         step(steps, lambda: program.block(x_of()))
     finally:
         one.remove()
-    (timed,) = timed_calls(one, 1, 0)
+    (timed,) = timed_calls(one, steps)
     assert timed.drift.relative == pytest.approx(0.5)
 
 
@@ -194,9 +195,9 @@ def test_what_a_step_takes_besides_its_calls_is_told_of_those_with_the_originals
     for _ in range(8):
         step(steps, act)
     two.remove()
-    assert sorted(steps.rest_us) == [0, 1]
+    assert len(steps.turns) == 2
     # A busy machine makes a sleep longer; the calls of forty milliseconds are not in it.
-    assert all(5_000 <= us < 35_000 for us in steps.rest_us.values())
+    assert all(5_000 <= us < 35_000 for us in (turn.rest_us for turn in steps.turns))
 
 
 class Event:
@@ -207,6 +208,14 @@ class Event:
 
 
 def test_what_events_cost_is_in_no_time_of_a_call():
-    call = NotedCall((), {}, open=[(1.0, Event(), Event()), (3.0, Event(), Event())])
-    assert call.close(StepKind.KERNEL, 0, 1.5) == (pytest.approx(7.0), 2)
-    assert call.spans[StepKind.KERNEL][0] == pytest.approx((2.0, 3.5))
+    event: Any = Event()
+    assert MadeCall(1.0, (event, event)).span(1.5) == (1.0, pytest.approx(3.5))
+    assert MadeCall(1.0, None).span(1.5) == (1.0, 1.0)
+
+
+def test_a_call_of_a_step_is_the_mean_of_its_calls():
+    call = NotedCall((), {})
+    call.note(StepKind.KERNEL, 1, [(1.0, 4.0), (3.0, 5.0)])
+    call.note(StepKind.ORIGINAL, 1, [])
+    assert call.count == 2
+    assert call.times(2).kernel == (None, (2.0, 4.5)) and call.times(2).original == (None, None)
