@@ -166,7 +166,7 @@ class Lookup:
         """
         if template is not None:
             if plan is not None or name != TEMPLATE:
-                raise RequestError("Both a template and another start are named")
+                raise RequestError("Both a template and another start are named; leave one out")
             return WorkspaceStart(template_solution(operator.definition, template), TEMPLATE)
         if plan is None and name.partition(":")[0] == DISPATCH:
             return self._dispatching(operator, name.partition(":")[2])

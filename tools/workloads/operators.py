@@ -134,7 +134,8 @@ class Operator:
         """
         offered = self.policy.input_families
         if name and name not in offered:
-            raise unknown_name(f"input family of {self.name}", name, offered)
+            remedy = "Leave it out for the inputs that rank."
+            raise unknown_name(f"input family of {self.name}", name, offered, remedy=remedy)
         return name if name in self.policy.other_families else ""
 
     def workload(self, uuid: str) -> Workload:

@@ -14,10 +14,13 @@ from ...messages.profiler import CompiledModule
 from ...schema.evaluation import StaticKernel
 from ...text import shorten
 from ..diagnosis.stall_samples import SampledKernel, StallSamples, same_code
+from .locations import located
 from .sass import SassFunction, read_sass, written
 
 FORMS = ("ttir", "ttgir", "ptx", "sass")
 _WARNING = re.compile(r"warning|performance loss|serializ", re.IGNORECASE)
+_MARK = re.compile(r"\$L__tmp\d+:$")
+_DEBUGGING = re.compile(r"\s*\.section\s+\.debug")
 _ENTRY = re.compile(r"^(?:\.visible |\.weak )?\.entry ([\w$]+)", re.MULTILINE)
 
 
@@ -60,7 +63,7 @@ class KernelCode:
                 f"{self.kernel.name} has no {form}",
                 remedy=f"It has {', '.join(have)}." if have else "Nothing here disassembles it.",
             )
-        return _of_entry(text, self.symbol) if form == "ptx" else text.splitlines()
+        return _readable(_of_entry(text, self.symbol)) if form == "ptx" else located(text)
 
 
 def kernels_of(
@@ -121,3 +124,16 @@ def _of_entry(text: str, symbol: str) -> list[str]:
             end = entries[number + 1].start() if number + 1 < len(entries) else len(text)
             return text[entry.start() : end].splitlines()
     return text.splitlines()
+
+
+def _readable(lines: Sequence[str]) -> list[str]:
+    """PTX without the tables of debuggers behind it, half of its lines, and the marks for them."""
+    end = next((at for at, line in enumerate(lines) if _DEBUGGING.match(line)), len(lines))
+    found: list[str] = []
+    place = ""
+    for line in lines[:end]:
+        is_place = line.lstrip().startswith(".loc")
+        if not (_MARK.match(line) or (is_place and line == place)):
+            found.append(line)
+        place = line if is_place else place
+    return found

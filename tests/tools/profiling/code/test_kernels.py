@@ -9,6 +9,7 @@ from kernel_harness.tools.messages.candidate import CompiledKernel
 from kernel_harness.tools.messages.profiler import CompiledModule
 from kernel_harness.tools.profiling.code.excerpts import excerpt
 from kernel_harness.tools.profiling.code.kernels import KernelCode, chosen, kernels_of
+from kernel_harness.tools.schema.evaluation import StaticKernel
 
 from .samples import PTX, SASS
 
@@ -44,6 +45,27 @@ def test_each_kernel_has_its_own_part_of_what_its_module_holds():
         step.lines("ttgir")
     with pytest.raises(RequestError, match="has no sass"):
         unknown.lines("sass")
+
+
+def test_ptx_is_shown_without_the_tables_of_debuggers():
+    """Half of the lines of a Triton kernel's were bytes of names."""
+    text = (
+        ".visible .entry step(\n{\n$L__tmp0:\n\t.loc 1 7 3 // k.py:7:3\n\tadd.s32 %r1, %r2, 1;\n"
+        "\t.loc 1 7 3 // k.py:7:3\n$L__BB0_1:\n\tret;\n}\n"
+        "\t.section\t.debug_str\n\t{\n.b8 95\n\t}\n"
+    )
+    lines = KernelCode(StaticKernel(name="step", target="sm_90"), "step", {"ptx": text}).lines(
+        "ptx"
+    )
+    assert [line.strip() for line in lines] == [
+        ".visible .entry step(",
+        "{",
+        ".loc 1 7 3 // k.py:7:3",
+        "add.s32 %r1, %r2, 1;",
+        "$L__BB0_1:",
+        "ret;",
+        "}",
+    ]
 
 
 def test_the_assemblers_warnings_are_told_once():
