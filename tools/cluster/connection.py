@@ -37,6 +37,8 @@ half a minute."""
 START_S = 300.0
 """Longest that a node may take to start its judge."""
 THREADS = 256
+UNBORN = "error raised in its creation task"
+"""In what Ray says of an actor that failed at its beginning, as where its node has no harness."""
 UNLIKE = "Version mismatch"
 """Begins what Ray says where the cluster has another version of it or of Python."""
 NAMESPACE = "kernel-harness"
@@ -166,11 +168,10 @@ class RayConnection:
         for name, answer in zip(actors, answers, strict=True):
             if isinstance(answer, FoundJudge):
                 found[name] = answer
-            elif isinstance(answer, NotFreeError):
-                refused[name] = answer.what
             elif isinstance(answer, BaseException):
-                refused[name] = str(answer)[:300]
-                self._unfit.add(name)
+                refused[name] = answer.what if isinstance(answer, HarnessError) else str(answer)
+                if not isinstance(answer, NotFreeError):
+                    self._unfit.add(name)
         model = "" if self._device in ("auto", "cpu") else self._device
         harness = importlib.metadata.version("kernel-harness")
         choice = chosen_nodes([one.facts for one in found.values()], harness, model, like)
@@ -330,6 +331,8 @@ class RayJudge:
         try:
             return ray.get(getattr(self._actor, method).remote(*arguments))
         except (errors.RayActorError, errors.NodeDiedError, errors.WorkerCrashedError) as error:
+            if UNBORN in str(error):
+                raise InfrastructureError(f"Its actor did not start: {_said(error)}") from error
             raise LostJudgeError(
                 f"The judge {self._name} was lost: {str(error).splitlines()[0][:200]}",
                 remedy="Evaluate again; this was not the candidate's fault.",

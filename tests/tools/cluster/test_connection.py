@@ -28,6 +28,16 @@ def taken():
     time.sleep(0.3)
 
 
+def unborn():
+    """An answer of an actor that never was."""
+    said = "The actor died because of an error raised in its creation task, x\n  File y\n"
+    raise LostError(f"{said}ModuleNotFoundError: No module named 'x'")
+
+
+class LostError(Exception):
+    """What Ray raises of an actor that is gone."""
+
+
 def facts(**device):
     """What a judge with a device says."""
     versions = {"kernel-harness": version("kernel-harness")}
@@ -48,7 +58,7 @@ class Ray:
         self.answers, self.gpus, self.names = {"cancel": here, "facts": said}, gpus, ["first"]
         self.asked, self.placed, self.killed = [], [], []
         kinds = {name: type(name, (Exception,), {}) for name in ERRORS}
-        self.exceptions = SimpleNamespace(**kinds)
+        self.exceptions = SimpleNamespace(**{**kinds, "RayActorError": LostError})
 
     def remote(self, kind):
         return self
@@ -182,6 +192,7 @@ def test_a_cluster_that_is_of_no_use_is_told_why(with_ray, monkeypatch, act, rai
     ("ray", "said"),
     [
         (Ray(facts(), taken), "no device within 0 s: another server"),
+        (Ray(facts(), unborn), "did not start: ModuleNotFoundError: No module named 'x'"),
         (Ray(facts(executor="interpreter")), "here has a GPU, and torch there can use none"),
     ],
 )
