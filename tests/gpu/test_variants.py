@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from kernel_harness.tools.schema.measurement import TimeSource
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.tuning.results import Tuned, VariantState
 from kernel_harness.tools.tuning.service import TuningRequest
-from kernel_harness.tools.tuning.variants import grid_variants
+from kernel_harness.tools.tuning.variants import Grid, grid_variants
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 DEFINITION = {
@@ -38,8 +39,27 @@ def run(x, y):
 """
 
 
+SCALE = """
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def scale(x, y, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y + at, tl.load(x + at, mask=at < n) * 2, mask=at < n)
+
+
+BLOCK = 256
+
+
+def run(x, y):
+    scale[(triton.cdiv(x.numel(), BLOCK),)](x, y, x.numel(), BLOCK, num_warps=4, num_stages=1)
+"""
+
+
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("variants")
     folder = home / "operators" / "spin_twice"
     folder.mkdir(parents=True)
@@ -47,10 +67,16 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     workload = {"uuid": "spin", "axes": {"n": 8_192}, "inputs": {"x": {"type": "random"}}}
     line = json.dumps({"definition": "spin_twice", "workload": workload})
     (folder / "workloads.jsonl").write_text(line + "\n")
-    return asyncio.run(_tuned(home))
+    return home
 
 
-async def _tuned(home: Path) -> Tuned:
+@pytest.fixture(scope="module")
+def tuned(home: Path) -> Tuned:
+    grids = {"turns": {"TURNS": [0, 1, 2, 3, 4, 5, 6]}, "wrong": {"TURNS": 3, "WRONG": 1}}
+    return asyncio.run(_tuned(home, SOURCE, grids))
+
+
+async def _tuned(home: Path, source: str, grids: Mapping[str, Grid]) -> Tuned:
     harness = Harness.open(Settings(data_dir=home / "data", dataset=(home / "operators",)))
     try:
         base = harness.lookup.evaluation_request(
@@ -63,10 +89,9 @@ async def _tuned(home: Path) -> Tuned:
                     "target_hardware": ["cuda"],
                     "entry_point": "main.py::run",
                 },
-                "sources": [{"path": "main.py", "content": SOURCE}],
+                "sources": [{"path": "main.py", "content": source}],
             }
         )
-        grids = {"turns": {"TURNS": [0, 1, 2, 3, 4, 5, 6]}, "wrong": {"TURNS": 3, "WRONG": 1}}
         variants = grid_variants(base.solution, grids)
         return await harness.tuning.tune(TuningRequest(variants, base))
     finally:
@@ -91,3 +116,14 @@ def test_the_race_orders_the_others_by_their_distance(tuned: Tuned) -> None:
     (regime,) = tuned.winners
     us = [times[f"turns TURNS={n}"][regime].us for n in (3, 4, 5, 6)]
     assert us == sorted(us)
+
+
+def test_variants_with_one_machine_code_are_raced_once(home: Path) -> None:
+    grids = {"": {"BLOCK": [256, 512], "num_stages": [1, 2, 3]}}
+    found = {r.variant.name: r for r in asyncio.run(_tuned(home, SCALE, grids)).results}
+    for block in (256, 512):
+        first = f"BLOCK={block} num_stages=1"
+        for stages in (2, 3):
+            other = found[f"BLOCK={block} num_stages={stages}"]
+            assert (other.state, other.words) == ("pruned", f"same machine code as {first}")
+        assert found[first].times

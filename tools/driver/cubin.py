@@ -5,6 +5,7 @@ Pure, and careful: cubins come from candidates. Nothing is followed outside the 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,12 @@ MOST_SECTIONS = 200_000
 MOST_SYMBOLS = 1_000_000
 MOST_NAME_BYTES = 65_536
 OBJECT, FUNCTION = 1, 2
-SYMBOL_TABLE = 2
+SYMBOL_TABLE, WITHOUT_BYTES = 2, 8
+RUN_SECTIONS = (
+    *(".text.", ".rel.text.", ".rela.text.", ".nv.info", ".nv.shared."),
+    *(".nv.constant", ".rel.nv.constant", ".rela.nv.constant", ".nv.global"),
+)
+"""Begin the names of the sections that decide what runs; others name files, lines and tools."""
 _HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
@@ -53,6 +59,16 @@ class Cubin:
             for s in self.sections
             if s.name.startswith(KERNEL_PREFIX)
         )
+
+    def code_digest(self) -> bytes:
+        """A hash of what runs: equal of programs that differ in names of files and lines alone."""
+        found = hashlib.sha256()
+        for section in sorted(self.sections, key=lambda s: s.name):
+            if section.name.startswith(RUN_SECTIONS):
+                found.update(f"{section.name} {section.kind} {section.nbytes}\n".encode())
+                if section.kind != WITHOUT_BYTES:
+                    found.update(self._content(section))
+        return found.digest()
 
     def globals(self) -> dict[str, int]:
         """Bytes of each `__device__` and `__constant__` variable that a program can write."""
@@ -131,7 +147,7 @@ def _sections(data: bytes) -> tuple[list[tuple[int, ...]], bytes, int]:
     if names >= count:
         raise CubinError("The section names are missing")
     for _, kind, _, _, offset, nbytes, *_ in raw:
-        if kind != 8 and offset + nbytes > len(data):
+        if kind != WITHOUT_BYTES and offset + nbytes > len(data):
             raise CubinError("A section leads outside the cubin")
     begin, nbytes = raw[names][4:6]
     return raw, data[begin : begin + nbytes], flags

@@ -38,7 +38,7 @@ from ..messages.judge import (
     Shutdown,
     TraceCalls,
 )
-from .processes.cleanup import close_cache, evict_builds, remove_stale_folders
+from .processes.cleanup import TRITON_SEED, close_cache, evict_builds, remove_stale_folders
 from .serving.channel import Channel, Inbox, fault
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _open_context(device_name: str, cache: Path, signing_key: Path | None) -> Ju
         raise InfrastructureError(
             f"The cache folder cannot be made: {error.strerror}", where=str(cache)
         ) from error
-    seed = None if cpu else cache / "triton-seed"
+    seed = None if cpu else cache / TRITON_SEED
     options = SpawnOptions(cache, cuda=not cpu, triton_seed=seed, signing_key=signing_key)
     running = ZygoteHandle(options, interpret=cpu)
     if seed is not None:

@@ -112,6 +112,7 @@ class Trial:
 
     def start_compilers(self) -> None:
         """Starts the compilers of a plan that runs nothing; `run` then waits for them."""
+        self._context.race_kernels.enter(self._plan.race)
         if self._runnable and not self._plan.checks.execute:
             self._static.start()
 

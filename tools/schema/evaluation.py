@@ -277,9 +277,7 @@ class Evidence(RecordModel):
         default_factory=dict, description="Per workload, what was drawn with each of its seeds."
     )
     input_source: InputSource = InputSource()
-    checks: dict[str, Any] = Field(
-        default_factory=dict, description="How hard the judge was asked to look."
-    )
+    checks: dict[str, Any] = Field(default_factory=dict, description="How hard the judge looked.")
     clocks: list[ClockSample] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     noise_floor: dict[str, Any] | None = Field(
@@ -329,10 +327,13 @@ class StaticKernel(RecordModel):
 class StaticCheck(RecordModel):
     """What compiling for targets that need not be present showed."""
 
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = ("machine_code",)
+
     status: str = Field(description="'built', 'failed' or 'unavailable'.")
     reason: str | None = None
     kernels: list[StaticKernel] = Field(default_factory=list)
     failures: dict[str, str] = Field(default_factory=dict, description="Target to excerpt.")
+    machine_code: str = Field(default="", description="A hash of what Triton compiled, if known.")
 
 
 class Evaluation(RecordModel):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,7 @@ from ..schema.evaluation import UNFAILED, Evaluation, Executor, Scope
 from ..schema.flashinfer_trace import Definition, Language
 from ..workloads.regimes import Regime, sample_shapes
 from .compiling import compile_together
+from .equal_code import alike, with_equal_code
 from .pruning import pruned
 from .race.finals import Lead
 from .race.halving import Course, few_at_once
@@ -31,8 +33,9 @@ from .results import Dispatch, Tuned, VariantResult, VariantState
 from .variants import Variant
 
 COMPILED_FIRST = 24
-"""So many Triton variants are compiled before they are raced; fewer are built as fast one by one,
-and compile again for every process. CUDA is always compiled first: its builds are kept."""
+"""So many Triton variants are compiled before they are raced, and fewer of which some may have one
+machine code; others are built as fast one by one. CUDA is always compiled first: its builds are
+kept."""
 MOST_JUDGED = 8
 """Winners of regimes that are judged; each that fails there gives its place to the next."""
 
@@ -98,6 +101,7 @@ class _Tuning:
         self._on_gpu = evaluations.executor is Executor.CUDA
         self._notes = family_notes(request.base.input_family)
         self._seconds: dict[str, float] = {}
+        self._race = secrets.token_hex(8)
 
     async def run(self) -> Tuned:
         """Goes through the stages that this machine and the request allow."""
@@ -128,7 +132,7 @@ class _Tuning:
         variants = self._request.variants
         languages = {variant.solution.spec.language for variant in variants}
         native = bool(languages & {Language.CUDA, Language.CPP})
-        if raced and not native and len(variants) < COMPILED_FIRST:
+        if raced and not native and len(variants) < COMPILED_FIRST and not alike(variants):
             self._notes.append(
                 "Nothing was compiled before the race; scope 'static' shows registers, spills and "
                 "shared memory."
@@ -136,7 +140,8 @@ class _Tuning:
             return
         target = await self._architecture() if self._on_gpu else None
         targets = self._base.targets or ([target] if target else [])
-        requests = [self._for(v, scope=Scope.STATIC, targets=targets) for v in variants]
+        changes = {"scope": Scope.STATIC, "targets": targets, "race": self._race if raced else ""}
+        requests = [self._for(variant, **changes) for variant in variants]
 
         async def compiled(done: float, total: float, message: str) -> None:
             await self._progress(done, self._steps, message)
@@ -149,6 +154,16 @@ class _Tuning:
         checks = {result.variant.name: result.static for result in self._left()}
         for name, words in pruned(checks, target).items():
             self._results[name].state, self._results[name].words = VariantState.PRUNED, words
+        if raced:
+            self._leave_out_equal_code()
+
+    def _leave_out_equal_code(self) -> None:
+        """Leaves out the variants whose machine code another one has."""
+        left = self._left()
+        code = {r.variant.name: r.static.machine_code if r.static else "" for r in left}
+        for name, other in with_equal_code([result.variant for result in left], code).items():
+            result = self._results[name]
+            result.state, result.words = VariantState.PRUNED, f"same machine code as {other}"
 
     async def _architecture(self) -> str | None:
         """That of the device at hand; its judge is started where it does not run."""
@@ -192,7 +207,7 @@ class _Tuning:
                 "Gaps between a call's launches are longer than these: the race was timed on "
                 "sealed replays, which take longer."
             )
-        race = DeviceRace(self._evaluations, self._base, regimes, ran, sealed)
+        race = DeviceRace(self._evaluations, self._base, regimes, ran, sealed, identity=self._race)
         course = await race.run(entered)
         self._seconds |= race.seconds
         for name, evaluations in race.evaluations.items():

@@ -99,28 +99,34 @@ def make_cubin(
     variables: dict[str, int] | None = None,
     machine: int = 190,
     calls: Sequence[str] = (),
+    sections: dict[str, bytes] | None = None,
 ) -> bytes:
-    """An ELF file with the tables of a cubin, and no code in it."""
+    """An ELF file with the tables of a cubin, and no code in it.
+
+    Args:
+        sections: more of them, with what they hold.
+    """
     names = bytearray(b"\0")
     symbols = bytearray(24)
-    sections: list[tuple[int, int, bytes, int]] = [(0, 0, b"", 0)]
+    tables: list[tuple[int, int, bytes, int]] = [(0, 0, b"", 0)]
 
     def named(text: str) -> int:
         names.extend(text.encode() + b"\0")
         return len(names) - len(text) - 1
 
-    sections.extend((named(f".text.{kernel}"), 1, b"\0" * 16, 0) for kernel in kernels)
-    at = len(sections)
-    sections.append((named(".nv.global"), 8, b"", 0))
+    tables.extend((named(f".text.{kernel}"), 1, b"\0" * 16, 0) for kernel in kernels)
+    tables.extend((named(name), 1, held, 0) for name, held in (sections or {}).items())
+    at = len(tables)
+    tables.append((named(".nv.global"), 8, b"", 0))
     for name, nbytes in (variables or {}).items():
         symbols += struct.pack("<IBBHQQ", named(name), 1, 0, at, 0, nbytes)
     for name in calls:
         symbols += struct.pack("<IBBHQQ", named(name), 0x12, 0, 0, 0, 0)
-    sections.append((named(".symtab"), 2, bytes(symbols), at + 2))
+    tables.append((named(".symtab"), 2, bytes(symbols), at + 2))
     section_name = named(".strtab")
-    sections.append((section_name, 3, bytes(names), 0))
+    tables.append((section_name, 3, bytes(names), 0))
     body, table = bytearray(64), bytearray()
-    for name, kind, content, link in sections:
+    for name, kind, content, link in tables:
         table += struct.pack(
             "<IIQQQQIIQQ", name, kind, 0, 0, len(body), len(content), link, 0, 0, 0
         )
@@ -144,8 +150,8 @@ def make_cubin(
         0,
         0,
         64,
-        len(sections),
-        len(sections) - 1,
+        len(tables),
+        len(tables) - 1,
     )
     body[:64] = header
     return bytes(body + table)

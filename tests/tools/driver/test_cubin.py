@@ -23,6 +23,17 @@ def test_what_the_driver_supplies_is_told_from_what_the_module_holds():
     assert read_cubin(make_cubin()).system_calls() == set()
 
 
+def test_code_is_told_from_names_of_files_and_tools():
+    def digest(**sections: bytes) -> bytes:
+        named = {f".{name.replace('__', '.')}": held for name, held in sections.items()}
+        return read_cubin(make_cubin(sections=named)).code_digest()
+
+    assert digest() == digest(debug_line=b"/tmp/a", note=b"ptxas")
+    different = {digest(), digest(text__other=b"1"), digest(text__other=b"2")}
+    different |= {digest(nv__info__first=b"x"), digest(nv__constant0__first=b"")}
+    assert len(different) == 5
+
+
 def test_the_names_of_sections_are_had_without_reading_them():
     names = section_names(make_cubin(("first", "second")))
     assert b".text.first\0" in names and b".text.second\0" in names

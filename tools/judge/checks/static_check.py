@@ -6,6 +6,7 @@ captures are what those of the interpreter are compared with.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -30,6 +31,7 @@ from ...text import shorten
 from ..calls.judged_call import CallOptions, JudgedCall
 from ..operators.input_sets import InputSet
 from ..operators.operator_adapter import Case
+from ..processes import triton_cache
 from ..processes.candidate_process import ProcessSession, request
 from ..processes.device import device_facts
 from ..processes.lost import EXCERPT_CHARACTERS, ProcessLost
@@ -71,6 +73,7 @@ class StaticChecker:
         self._language = solution.spec.language.value
         self._targets = list(targets)
         self._timeout_s = parts.plan.build_timeout_s
+        self._race, self._content = parts.plan.race, parts.plan.content_hash
         self._cancellation = parts.cancellation
         self._sessions: list[ProcessSession] = []
         self._stopped = False
@@ -127,6 +130,9 @@ class StaticChecker:
             self.fault = error
             self.check = StaticCheck(status="unavailable", reason=str(error)[:400])
         finally:
+            kernels = self._context.race_kernels
+            for session in self._sessions:  # for the race's first run of it
+                kernels.keep(self._race, self._content, session.triton_cache)
             for compiler in compilers:
                 compiler.judged_call.close()
 
@@ -265,7 +271,14 @@ class StaticChecker:
             reason=reason,
             kernels=sorted(self._kernels.values(), key=self._place),
             failures=failures,
+            machine_code="" if failures else self._machine_code(),
         )
+
+    def _machine_code(self) -> str:
+        """A hash of the code for all targets; empty where it cannot be told."""
+        seed = self._context.triton_seed
+        found = [triton_cache.machine_code(s.triton_cache, seed) for s in self._sessions]
+        return hashlib.sha256(" ".join(found).encode()).hexdigest()[:32] if all(found) else ""
 
     def _place(self, kernel: StaticKernel) -> tuple[str, int, str]:
         """A sort key: by name, then in the order of the targets."""

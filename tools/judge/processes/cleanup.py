@@ -23,6 +23,8 @@ DRAFT_S = 3_600.0
 BASELINE_KERNELS = "baseline-kernels"
 """Folder of the kernels of operators' own baselines, one subfolder for each content hash."""
 _BUILDS = ("native-", "object-")
+TRITON_SEED = "triton-seed"
+"""Folder of what Triton's driver compiles for every process."""
 RACE_KERNELS = ".race-"
 """Begins the name of the folder of a race's kernels; the id of the judge's process ends it."""
 _LEFT_OVER = (".draft-", ".evicted-", RACE_KERNELS)

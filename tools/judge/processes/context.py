@@ -27,7 +27,7 @@ from ...schema.evaluation import DeviceInfo, Isolation
 from ...settings import candidate_environment
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
 from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
-from .cleanup import RACE_KERNELS, private_folder
+from .cleanup import RACE_KERNELS, TRITON_SEED, private_folder
 from .device import FAKE_TARGET, host_memory, isolation
 from .prewarmed import (
     CHECKED_AND_HELD_OUT,
@@ -117,6 +117,11 @@ class JudgeContext:
         sealed = 0 if self.not_sealed else most
         self.recorders = PrewarmedPool(min(RECORDERS, sealed), self._recorder)
         self.runners = PrewarmedPool(min(RUNNERS, sealed), self._runner)
+
+    @property
+    def triton_seed(self) -> Path | None:
+        """Folder of what Triton's driver compiled for all processes."""
+        return None if self.interpreted else self.cache_dir / TRITON_SEED
 
     @property
     def interpreted(self) -> bool:

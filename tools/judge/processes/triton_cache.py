@@ -18,6 +18,8 @@ at all, whatever ends the copying.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -27,6 +29,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...driver.cubin import CubinError, read_cubin
 from ...folders import remove_tree
 from ...settings import candidate_environment
 
@@ -36,7 +39,10 @@ MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
 MOST_RACE_BYTES = 1 << 30
 """Of all the kernels of a race; what is compiled beyond that is compiled again."""
+COMPILED_WITH = frozenset(("hash", "num_stages", "maxnreg", "enable_fp_fusion"))
+"""Of what Triton notes of a kernel, that which acts by the code alone."""
 _ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
+_CUBIN = re.compile(r"[\w.-]{1,200}\.cubin\Z")
 _LAUNCHER = re.compile(r"__triton_launcher\.[\w.-]{1,100}\.so\Z")
 _FILE = re.compile(r"[\w.-]{1,200}\.(?:json|source|ttir|ttgir|llir|ptx|cubin|so)\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -56,6 +62,49 @@ def copy_kernels(source: Path, target: Path) -> int:
 def copy_launchers(source: Path, target: Path) -> int:
     """Copies the launchers alone; returns how many were copied."""
     return _copy(source, target, _LAUNCHER)
+
+
+def machine_code(folder: Path, besides: Path | None = None) -> str:
+    """A hash of the code in a cache and of how it is launched; empty where that cannot be told.
+
+    What compilers were asked for is no part of it: of a kernel without a loop any number of stages
+    gives the same code.
+
+    Args:
+        besides: entries that are here, too, count for nothing.
+    """
+    known = set(os.listdir(besides)) if besides is not None and besides.is_dir() else set[str]()
+    found: list[bytes] = []
+    left = MOST_BYTES
+    try:
+        with _opened(folder) as cache:
+            for entry in sorted(os.listdir(cache)):
+                if not _ENTRY.match(entry) or entry in known:
+                    continue
+                with _opened(entry, cache) as files:
+                    for name in filter(_CUBIN.match, os.listdir(files)):
+                        code = _bytes_of(files, name, left)
+                        launch = _bytes_of(files, f"{name.removesuffix('cubin')}json", left)
+                        left -= len(code) + len(launch)
+                        asked = json.loads(launch)
+                        kept = {key: asked[key] for key in sorted(asked.keys() - COMPILED_WITH)}
+                        words = json.dumps(kept, sort_keys=True).encode()
+                        found.append(read_cubin(code).code_digest() + words)
+    except (OSError, ValueError, AttributeError, RecursionError, CubinError):  # by a candidate
+        return ""
+    return hashlib.sha256(b"\n".join(sorted(found))).hexdigest() if found else ""
+
+
+def _bytes_of(folder: int, name: str, most_bytes: int) -> bytes:
+    """The bytes of a file; an OSError where it is none, or too long."""
+    reading = os.open(name, _READ, dir_fd=folder)
+    with os.fdopen(reading, "rb") as file:
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise OSError(f"{name} is no file")
+        found = file.read(most_bytes + 1)
+    if len(found) > most_bytes:
+        raise OSError(f"{name} is too long")
+    return found
 
 
 class RaceKernels:
@@ -84,7 +133,8 @@ class RaceKernels:
 
     def keep(self, race: str, content_hash: str, source: Path) -> None:
         """Keeps what a run of the race compiled, unless there is too much already."""
-        if not race or race != self._race or sum(self._bytes.values()) >= MOST_RACE_BYTES:
+        full = sum(list(self._bytes.values())) >= MOST_RACE_BYTES  # others add to it meanwhile
+        if not race or race != self._race or full:
             return
         kept = self._folder / content_hash
         with contextlib.suppress(OSError):  # as what cannot be copied is skipped

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 
 import pytest
 
 from kernel_harness.tools.judge.processes import triton_cache
+
+from ...driver.fakes import make_cubin
 
 ENTRY = "7N2CIZV2LGANAB6T76XR46IHJLNIXWRUZIC2DRQU3EHOZCISHWIQ"
 
@@ -200,3 +203,54 @@ def test_a_race_keeps_no_more_than_so_many_bytes(tmp_path, monkeypatch):
         kernels.keep("r", content, compiled(tmp_path / content, nbytes=60_000))
     assert given(kernels, tmp_path / "of-a", "r", "a") == 1
     assert given(kernels, tmp_path / "of-b", "r", "b") == 0
+
+
+LAUNCH = {"hash": "1", "name": "first", "num_warps": 4, "num_stages": 1, "shared": 0}
+
+
+def coded(folder, code=None, entry=ENTRY, **launch):
+    """A cache with one compiled kernel, and what Triton notes of it."""
+    (folder / entry).mkdir(parents=True, exist_ok=True)
+    (folder / entry / "first.cubin").write_bytes(make_cubin() if code is None else code)
+    (folder / entry / "first.json").write_text(json.dumps(LAUNCH | launch))
+    return folder
+
+
+def test_machine_code_is_told_whatever_compilers_were_asked_for_and_wherever_it_lies(tmp_path):
+    code = triton_cache.machine_code(coded(tmp_path / "a"))
+    again = coded(tmp_path / "b", entry="A" * 52, num_stages=3, maxnreg=64, hash="2")
+    assert code and triton_cache.machine_code(again) == code
+    assert triton_cache.machine_code(coded(tmp_path / "c", num_warps=8)) not in (code, "")
+    other = make_cubin(("second",))
+    assert triton_cache.machine_code(coded(tmp_path / "d", other)) not in (code, "")
+    two = coded(coded(tmp_path / "e"), other, entry="A" * 52)
+    assert triton_cache.machine_code(two) not in (code, "")
+    assert triton_cache.machine_code(two, coded(tmp_path / "seed", other, entry="A" * 52)) == code
+
+
+@pytest.mark.parametrize("wrong", ["no cubin", "no notes", "no json", "a list", "a link", "a pipe"])
+def test_of_what_is_no_code_nothing_is_told(tmp_path, wrong):
+    entry = coded(tmp_path / "a") / ENTRY
+    cubin, notes = entry / "first.cubin", entry / "first.json"
+    match wrong:
+        case "no cubin":
+            cubin.write_bytes(b"code")
+        case "no notes":
+            notes.unlink()
+        case "no json":
+            notes.write_text("{")
+        case "a list":
+            notes.write_text("[]")
+        case "a link":
+            notes.rename(tmp_path / "notes")
+            notes.symlink_to(tmp_path / "notes")
+        case _:
+            cubin.unlink()
+            os.mkfifo(cubin)
+    assert triton_cache.machine_code(tmp_path / "a") == ""
+
+
+def test_of_an_empty_cache_and_of_none_nothing_is_told(tmp_path):
+    (tmp_path / "a").mkdir()
+    assert triton_cache.machine_code(tmp_path / "a") == ""
+    assert triton_cache.machine_code(tmp_path / "b") == ""

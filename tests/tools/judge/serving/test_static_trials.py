@@ -80,6 +80,50 @@ def test_a_plan_that_cannot_be_begun_is_a_fault_of_its_own(judge, tmp_path):
     assert isinstance(found[plan.evaluation_id], wire_judge.JudgeReport)
 
 
+PLAIN = """
+import os
+
+import triton
+import triton.language as tl
+
+print("compiled", any(len(name) == 52 for name in os.listdir(os.environ["TRITON_CACHE_DIR"])))
+
+
+@triton.jit
+def kernel(x, y, n: tl.constexpr):
+    at = tl.arange(0, n)
+    tl.store(y + at, tl.load(x + at) + tl.sum(tl.load(x + at)))
+
+
+def run(x, w, table, alpha, y, row):
+    kernel[(1,)](x, y, 64, num_warps=4, num_stages=1)
+"""
+
+
+def test_equal_code_is_told_whatever_it_was_asked_for(judge):
+    """Each is compiled in a folder of its own, whose name is in the debug part of the code."""
+    texts = [PLAIN, PLAIN.replace("stages=1", "stages=3"), PLAIN.replace("warps=4", "warps=8")]
+    found = records(judge, [static(text, "triton") for text in (*texts, PYTHON)])
+    plain, stages, warps, python = [record.static for record in found]
+    assert plain and stages and warps and plain.status == "built", plain
+    assert plain.machine_code and plain.machine_code == stages.machine_code
+    assert warps.machine_code not in ("", plain.machine_code)
+    assert python is None or python.machine_code == ""
+
+
+def test_what_was_compiled_for_a_race_is_there_in_its_first_run(judge):
+    def of_race(plan: wire_judge.EvaluatePlan, race: str) -> wire_judge.EvaluatePlan:
+        return plan.model_copy(update={"race": race})
+
+    solution = make_solution(PLAIN, definition="affine_n64", language="triton")
+    (compiled,) = records(judge, [of_race(static(PLAIN, "triton"), "r")])
+    assert compiled.static and compiled.static.status == "built"
+    run = of_race(make_plan(solution), "r")
+    assert "compiled True" in judge.evaluate(run).log
+    assert "compiled True" not in judge.evaluate(of_race(run, "")).log, "a judged trial"
+    assert "compiled True" not in judge.evaluate(run).log
+
+
 class Queued:
     """An inbox whose messages have all come."""
 
