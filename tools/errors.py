@@ -58,8 +58,10 @@ class ArchiveError(HarnessError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> RequestError:
     """Builds the error for a name that nothing has, naming the nearest of the known ones."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name[:200], names, n=3, cutoff=0.4) or names[:5]
+    names, begun = sorted(known), name[:200].casefold()
+    longer = [one for one in names if begun and one.casefold().startswith(begun)]
+    alike = difflib.get_close_matches(name[:200], names, n=3, cutoff=0.4)
+    near = list(dict.fromkeys([*longer, *alike]))[:3] or names[:5]
     listing = ", ".join(near) if near else "none exist"
     return RequestError(
         f"Unknown {kind} {shorten(name, 200)!r}",

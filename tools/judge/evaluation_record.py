@@ -135,8 +135,8 @@ def not_run_words(
     """
     parts = []
     if left_out:
-        whole = len(left_out) + len(results)
-        parts.append(f"{len(left_out)} of the {whole} workloads of the scope were not asked for")
+        few = "1 workload of the scope was" if len(left_out) == 1 else ""
+        parts.append(f"{few or f'{len(left_out)} workloads of the scope were'} not asked for")
     if left := [r for r in results if r.status is Status.NOT_RUN]:
         parts.append(f"{len(left)} of {len(results)} workloads were not run: {left[0].reason}")
     if unchecked:

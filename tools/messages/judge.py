@@ -23,9 +23,7 @@ class Checks(Message):
     size_seconds: float = Field(
         default=10.0, ge=0, description="Time for held-out workloads; those left then are not run."
     )
-    timed_held_out: int = Field(
-        default=0, ge=0, description="Held-out workloads on which speed is compared, in all."
-    )
+    timed_held_out: int = Field(default=0, ge=0, description="Of held-out ones, in all.")
     determinism_runs: int = Field(default=0, ge=0)
     ghost_replay: bool = Field(default=False, description="Call once with its kernels disabled.")
     timed: bool = True
@@ -355,6 +353,7 @@ class CallInspected(Message):
     reference_fault: str | None = None
     compared: list[ComparedTensor] = Field(default_factory=list)
     left_out: list[str] = Field(default_factory=list, description="For want of place.")
+    unpaired: list[str] = Field(default_factory=list, description="Pairs of what is not there.")
 
 
 class CodeCompiled(Message):

@@ -69,6 +69,7 @@ def _answer(definition: str, inspected: InspectedCall, rows: int) -> InspectionA
         showing(min(rows, len(ours)), len(ours), "the rest did not fit."),
         _alone_words(alone),
         f"No place for: {', '.join(found.left_out[:8])}." if found.left_out else None,
+        f"Not paired: {'; '.join(found.unpaired[:8])}." if found.unpaired else None,
         f"Next: {_next(found)}",
     )
     return InspectionAnswer(

@@ -52,7 +52,10 @@ def asked(harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch) -> list[Ins
         if request.family:
             words = "The operator has no input family 'odd'."
             return CallInspected(request_id=request.request_id, not_made=words)
-        return CallInspected(request_id=request.request_id, compared=ROWS, left_out=["big [9]"])
+        unpaired = ["the candidate names no tensor 'nope'"] if request.pairs else []
+        return CallInspected(
+            request_id=request.request_id, compared=ROWS, left_out=["big [9]"], unpaired=unpaired
+        )
 
     monkeypatch.setattr(harness.pool, "ask", ask)
     return seen
@@ -63,11 +66,14 @@ async def test_what_differs_is_named_and_it_is_said_that_it_is_no_verdict(
 ) -> None:
     async with connect() as client:
         found = await good(client, "inspect_call", solution=solution(), axes={"rows": 3})
+        unpaired = await good(client, "inspect_call", solution=solution(), pairs={"nope": "y"})
         odd = await refused(client, "inspect_call", solution=solution(), family="odd")
         none = await refused(client, "inspect_call", solution=solution(), axes={"hidden": 3})
     assert found["summary"].startswith("One call, looked into: no verdict")
     for words in ("which no workload has", "output y", "[1, 3]: 2, not 1", "variance", "big [9]"):
         assert words in found["summary"]
+    assert "Not paired: the candidate names no tensor 'nope'." in unpaired["summary"]
+    assert "Not paired" not in found["summary"]
     assert "[1]: 1.85369, differs in later digits" in found["summary"]
     assert found["axes"] == {"rows": 3} and "status" not in found
     assert asked[0].workloads[0].workload["axes"] == {"rows": 3}

@@ -361,7 +361,6 @@ class OperatorAdapter:
         except HarnessError:
             raise
         except Exception as error:
-            raise_when_memory_ran_out(error, self.definition.name)
             raise self._fault("oracle.py", compute.__name__, error) from error
 
     def _stored(self, case: Case) -> dict[str, Path]:
@@ -393,6 +392,7 @@ class OperatorAdapter:
             raise self._fault("inputs.py", what, error) from error
 
     def _fault(self, file: str, what: str, error: Exception) -> HarnessError:
+        raise_when_memory_ran_out(error, self.definition.name)
         return DatasetError(
             f"{what}() of the operator failed: {type(error).__name__}: {error}",
             where=str(self._folder / file) if self._folder else self.definition.name,

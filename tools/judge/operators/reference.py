@@ -284,7 +284,7 @@ def raise_when_memory_ran_out(error: Exception, operator: str) -> None:
     out = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out or "can't allocate memory" in str(error):
         raise InfrastructureError(
-            f"Memory ran out while the expected outputs were computed: {str(error)[:MOST_WORDS]}",
+            f"Memory ran out in the operator's own code: {str(error)[:MOST_WORDS]}",
             where=operator,
-            remedy="Free memory on the device and evaluate again.",
+            remedy="Free memory there, or ask for smaller sizes.",
         ) from error

@@ -53,10 +53,12 @@ def inspect_call(request: InspectCall, context: JudgeContext) -> CallInspected:
     changes = {"solution": request.reference, "content_hash": request.reference_hash}
     theirs = _called(request.model_copy(update=changes), context, "reference.safetensors")
     names = list(request.definition["outputs"])
+    pairs, unpaired = _paired(ours, theirs, request.pairs, names)
     return CallInspected(
         request_id=request.request_id,
         reference_fault=theirs.fault,
-        compared=_compared(ours, theirs, request.pairs, names),
+        compared=_compared(ours, theirs, pairs, names),
+        unpaired=unpaired,
         left_out=[*ours.left_out, *(f"the reference's {name}" for name in theirs.left_out)],
     )
 
@@ -116,6 +118,30 @@ def _read(path: Path) -> _Found:
         return _Found({}, [], f"what it left cannot be read: {type(error).__name__}")
     left = [shorten(str(one), NAME_CHARACTERS) for one in said] if isinstance(said, list) else []
     return _Found(tensors, left)
+
+
+def _paired(
+    ours: _Found, theirs: _Found, pairs: Mapping[str, str], outputs: list[str]
+) -> tuple[dict[str, str], list[str]]:
+    """The pairs by the calls' own names, and in words those of which a tensor is not there.
+
+    An output may be named as it is shown.
+    """
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for name, other in pairs.items():
+        mine = _own_name(name, ours, outputs)
+        known = _own_name(other, theirs, outputs)
+        if mine is not None and known is not None:
+            found[mine] = known
+            continue
+        who, lacking = ("the candidate", name) if mine is None else ("the reference", other)
+        missing.append(f"{who} names no tensor {shorten(lacking, NAME_CHARACTERS)!r}")
+    return found, missing
+
+
+def _own_name(name: str, found: _Found, outputs: list[str]) -> str | None:
+    return next((one for one in found.tensors if name in (one, _shown(one, outputs))), None)
 
 
 def _compared(

@@ -157,8 +157,9 @@ class CodeService:
             answer = await self.pool.ask(self.device, request, CodeCompiled, progress)
             if answer.path is None:
                 raise CapabilityError(
-                    f"There is no code for {target}: {answer.fault}",
-                    remedy="evaluate_kernel(scope='static') says more of what does not compile.",
+                    f"There is no code of {solution.name} for {target}: {answer.fault}",
+                    remedy="What calls torch's operators alone has no kernels of its own; of other "
+                    "programs evaluate_kernel(scope='static') says more.",
                 )
             path = Path(answer.path)
             modules = await anyio.to_thread.run_sync(

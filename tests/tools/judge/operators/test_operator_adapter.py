@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kernel_harness.tools.errors import DatasetError
+from kernel_harness.tools.errors import DatasetError, InfrastructureError
 from kernel_harness.tools.judge.operators.operator_adapter import (
     OperatorAdapter,
 )
@@ -56,6 +56,14 @@ def test_own_sizes_that_cannot_be_drawn_are_the_operators_fault(folder):
     (folder / "inputs.py").write_text("def held_out(rng, count):\n    raise ValueError('odd')\n")
     with pytest.raises(DatasetError, match=r"held_out\(\) of the operator failed.*odd"):
         OperatorAdapter(read_definition(folder), folder).own_held_out(random.Random(1), 2)
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", 'RuntimeError("can\'t allocate memory")'])
+def test_memory_that_ran_out_for_inputs_is_not_the_operators_fault(folder, error):
+    """Sizes of a caller's own were too large, and the folder was to blame."""
+    (folder / "inputs.py").write_text(f"def generate(*_, **__):\n    raise {error}\n")
+    with pytest.raises(InfrastructureError, match="Memory ran out.*smaller sizes"):
+        OperatorAdapter(read_definition(folder), folder).make_inputs(CASE, 1, "typical", CPU)
 
 
 def test_limits_come_from_the_policy(operator):

@@ -9,8 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kernel_harness.tools.judge.profiled.inspected_calls import _compared, _Found, _read
+from kernel_harness.tools.judge.profiled.inspected_calls import (
+    _compared,
+    _Found,
+    _paired,
+    _read,
+)
 from kernel_harness.tools.messages.judge import CallInspected, InspectCall, SeededWorkload
+from kernel_harness.tools.messages.profiler import OUTPUT_NAME
 
 from ....judging import (
     AFFINE,
@@ -118,6 +124,26 @@ def test_names_that_differ_are_paired_when_it_is_said():
     assert set(rows_of(ours, theirs)) == {"a", "only b"}
     paired = rows_of(ours, theirs, a="b")
     assert set(paired) == {"a"} and paired["a"].equal is True
+
+
+def test_a_pair_of_what_is_not_there_is_named_and_an_output_is_called_as_it_is_shown():
+    ours = _Found({f"{OUTPUT_NAME}0": torch.ones(2), "a": torch.ones(2)}, [])
+    theirs = _Found({f"{OUTPUT_NAME}0": torch.ones(2), "b": torch.ones(2)}, [])
+    pairs = {"a": "output y", "output y": "b", "nope": "b", "a ": "b"}
+    found, missing = _paired(ours, theirs, pairs, ["y"])
+    assert found == {"a": f"{OUTPUT_NAME}0", f"{OUTPUT_NAME}0": "b"}
+    assert missing == [
+        "the candidate names no tensor 'nope'",
+        "the candidate names no tensor 'a '",
+    ]
+    _, missing = _paired(ours, theirs, {"a": "far"}, ["y"])
+    assert missing == ["the reference names no tensor 'far'"]
+
+
+@pytest.mark.process
+def test_pairs_that_name_nothing_are_said(judge, tmp_path):
+    found = inspected(judge, asked(tmp_path, pairs={"gathered": "nowhere"}))
+    assert found.unpaired == ["the reference names no tensor 'nowhere'"]
 
 
 def test_other_sizes_are_shown_and_not_compared():
