@@ -161,9 +161,8 @@ def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> W
 
 
 def _untold(count: int) -> str | None:
-    if count <= 0:
-        return None
-    return f"Dataset: {counted(count, 'more problem')}; `kernel-harness doctor` lists them all."
+    words = f"Dataset: {counted(count, 'more problem')}; `kernel-harness doctor` lists them all."
+    return words if count > 0 else None
 
 
 def _unreadable(problems: Sequence[str]) -> str:
@@ -211,24 +210,27 @@ def _tensors(specs: Mapping[str, TensorSpec], detail: Detail) -> list[TensorPart
 
 
 def _workloads_words(listing: WorkloadListing, cursor: int, end: int, *, whole: bool) -> str:
-    """A screen on the definition.
-
-    Args:
-        whole: whether it is read alone; else what fields beside it list is left to them.
-    """
+    """A screen on the definition; `whole` where it is read alone, without the fields beside it."""
     many = not cursor and listing.total > ROWS_SHOWN
     page = _regimes_words(listing) if many else _page_words(listing, end - cursor)
     return lines(
         f"{listing.definition}: {counted(listing.total, 'workload')} in "
         f"{counted(len(listing.regimes), 'regime')}.",
+        _faults_words(listing),
         _contract_words(listing) if whole else "The verdict is stricter than `tolerance`.",
         _starts_words(listing.starts),
-        page if whole else None,
-        f"`workloads` holds {cursor + 1} to {end} of {listing.total}"
+        page if whole and end else None,
+        f"`workloads` holds {min(cursor + 1, end)} to {end} of {listing.total}"
         + (f"; cursor='{end}' gives the next." if end < listing.total else "."),
         "Next: sample_shapes gives the few workloads that stand for all; open_workspace starts a "
         "candidate; it puts the reference beside your sources.",
     )
+
+
+def _faults_words(listing: WorkloadListing) -> str | None:
+    """What of its files could not be used, the first of it; None where all could."""
+    many = len(listing.problems)
+    return f"{counted(many, 'problem')} in its files: {listing.problems[0]}." if many else None
 
 
 def _contract_words(listing: WorkloadListing) -> str:
@@ -250,9 +252,8 @@ def _families_words(families: Mapping[str, str]) -> str | None:
     if len(families) < 2:
         return None
     ranked, *others = families
-    return (
-        f"Timed on inputs {ranked}, which rank; evaluate_kernel times others: {', '.join(others)}."
-    )
+    words = f"evaluate_kernel times others: {', '.join(others)}"
+    return f"Timed on inputs {ranked}, which rank; {words}."
 
 
 def _starts_words(starts: Starts) -> str:

@@ -64,10 +64,8 @@ async def list_workloads(
         operator = harness.dataset.operator(definition)
         last = harness.evaluations.latencies
         known, whole = last.get(operator.name), last.of_one_program(operator.name)
-        skills = harness.settings.skills_dirs
-        page = await in_thread(
-            listing.list_workloads, operator, known, whole, cursor, limit, skills
-        )
+        more = (harness.settings.skills_dirs, harness.dataset.problems)
+        page = await in_thread(listing.list_workloads, operator, known, whole, cursor, limit, *more)
         return workloads_answer(page, int(cursor or 0), detail)
     known = listing.list_definitions(harness.dataset)
     start = listing.page_start(cursor, len(known.definitions))

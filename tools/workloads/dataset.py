@@ -130,8 +130,8 @@ class Dataset:
     def _refuse_unusable(self, short: str, fits: Callable[[str, str], bool]) -> None:
         """Refuses a definition that is there and cannot be read, by its first problem."""
         for problem in self.unread(short, fits)[:1]:
-            what = f"Definition {problem.definition!r} cannot be used: "
-            what += problem.field or problem.message
+            what = f"Definition {problem.definition!r} cannot be used"
+            what += f": {problem.field}" if problem.field else ""
             remedy = "Correct that file; no change to the candidate helps. check_environment with "
             remedy += "that definition lists every fault of its folder."
             raise DatasetError(what, where=str(problem), remedy=remedy)

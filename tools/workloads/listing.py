@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import RequestError
 from ..schema.flashinfer_trace import TensorSpec, Workload
 from ..schema.record_model import FiniteFloat, RecordModel
 from .dataset import Dataset
+from .dataset_problem import DatasetProblem
 from .operators import Operator
 from .regimes import Regime, ShapeSample, sample_shapes
 
@@ -81,6 +82,7 @@ class WorkloadListing(RecordModel):
     next_cursor: str | None
     workload_digest: str
     starts: Starts
+    problems: list[str] = []
 
 
 def starts_of(operator: Operator, skills_dirs: Sequence[Path] = ()) -> Starts:
@@ -142,6 +144,7 @@ def list_workloads(
     cursor: str | None,
     limit: int,
     skills_dirs: Sequence[Path] = (),
+    problems: Iterable[DatasetProblem] = (),
 ) -> WorkloadListing:
     """One operator's contract and a page of its workloads.
 
@@ -149,6 +152,7 @@ def list_workloads(
         latencies: last measured cold latency in microseconds by uuid; may be empty.
         of_one_program: the same of one program on all workloads, by which regimes are found.
         skills_dirs: where the operator may have a page.
+        problems: of the dataset.
 
     Raises:
         RequestError: for a cursor that no page gave.
@@ -180,6 +184,7 @@ def list_workloads(
         next_cursor=str(end) if end < len(operator.workloads) else None,
         workload_digest=operator.digest,
         starts=starts_of(operator, skills_dirs),
+        problems=[str(problem) for problem in problems if problem.is_of(operator)],
     )
 
 

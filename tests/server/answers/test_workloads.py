@@ -152,6 +152,16 @@ def test_families_of_inputs_that_may_be_timed_are_listed_and_the_ranked_one_firs
     assert not alone.input_families and "Timed on inputs" not in alone.summary
 
 
+def test_a_definition_without_a_usable_workload_says_what_is_wrong_with_its_files():
+    listing = list_workloads(operator(1), {}, {}, None, 30)
+    told = ["w.jsonl:1: no size for m", "w.jsonl:2: no JSON"]
+    none = listing.model_copy(update={"workloads": [], "total": 0, "problems": told})
+    summary = workloads_answer(none, 0, "concise").summary
+    assert "2 problems in its files: w.jsonl:1: no size for m." in summary
+    assert "holds 0 to 0 of 0" in summary
+    assert "problem" not in workloads_answer(listing, 0, "concise").summary
+
+
 def test_a_listing_counts_the_members_of_a_regime_and_names_none():
     listing = list_workloads(operator(30), {}, {}, None, 30)
     answer = workloads_answer(listing, 0, "concise")

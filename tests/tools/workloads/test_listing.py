@@ -10,6 +10,7 @@ from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.schema.flashinfer_trace import Definition, Workload
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.workloads.dataset import Dataset
+from kernel_harness.tools.workloads.dataset_problem import DatasetProblem
 from kernel_harness.tools.workloads.listing import (
     MOST,
     WorkloadListing,
@@ -105,3 +106,11 @@ def test_every_shipped_operator_has_a_page():
     settings = Settings()
     for name in Dataset.load(settings.kernels_dir).operators:
         assert skill_page(settings.skills_dirs, name), name
+
+
+def test_a_listing_tells_the_problems_of_its_own_files_and_no_others(tmp_path):
+    """Of a definition whose workloads were all refused, it was said that there are none."""
+    mine = DatasetProblem(str(tmp_path / "double" / "workloads.jsonl"), 3, "axes", "no size for m")
+    other = DatasetProblem(str(tmp_path / "other" / "workloads.jsonl"), 1, "", "no JSON")
+    found = list_workloads(operator(0), {}, {}, None, 10, (), [other, mine])
+    assert found.problems == [str(mine)] and found.total == 0
