@@ -39,7 +39,7 @@ from server_costs import costs
 from kernel_harness.tools.evaluation import judge_process
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.harness import Harness
-from kernel_harness.tools.schema.evaluation import Evaluation
+from kernel_harness.tools.schema.evaluation import Evaluation, Status
 from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import load_settings
 
@@ -164,13 +164,15 @@ class Clients:
 
     async def warm_up(self) -> None:
         """Evaluates once on each device, so that judges are up and kernels are compiled."""
-        service = self._harness.evaluations
-        await asyncio.gather(
-            *(
-                service.evaluate(replace(self._request(), devices=(device,)), NO_LIMIT_S)
-                for device in self._harness.devices
-            )
+        service, devices = self._harness.evaluations, self._harness.devices
+        every = await asyncio.gather(
+            *(service.evaluate(replace(self._request(), devices=(d,)), NO_LIMIT_S) for d in devices)
         )
+        for device, found in zip(devices, every, strict=True):
+            if (status := found.evaluation.status) is not Status.PASSED:
+                failure = found.evaluation.failure
+                said = failure.message if failure else "some workload failed"
+                raise SystemExit(f"Nothing was measured: {device} says {status.value}: {said}")
 
     def _request(self) -> EvaluationRequest:
         """A program that nobody judged yet, beside itself."""

@@ -40,3 +40,11 @@ def test_the_rate_is_that_until_the_last_verdict(monkeypatch, tmp_path):
     (course,) = courses_of(monkeypatch, tmp_path, *options)
     assert course["seconds"] == pytest.approx(sum(course["whole"]), abs=0.2)
     assert course["statuses"] == {"PASSED": len(course["whole"])}
+
+
+@pytest.mark.process
+def test_a_device_that_judges_nothing_is_not_measured(monkeypatch, tmp_path):
+    """Failures were counted as evaluations a minute."""
+    options = ("--devices", "cuda:0", "--clients", "1", "--seconds", "0.5", "--scripted", "-1")
+    with pytest.raises(SystemExit, match="cuda:0 says INFRASTRUCTURE_ERROR: "):
+        courses_of(monkeypatch, tmp_path, *options)

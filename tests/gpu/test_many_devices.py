@@ -15,7 +15,12 @@ from kernel_harness.tools.harness import Harness
 from kernel_harness.tools.schema.evaluation import Evaluation, Scope, Status
 from kernel_harness.tools.settings import Settings
 
-pytestmark = [pytest.mark.gpu, pytest.mark.process]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.alone,
+    pytest.mark.process,
+    pytest.mark.timeout(300),
+]
 DIFFERENCE = 0.03
 """Of medians of the same program, alone and beside a neighbour."""
 
