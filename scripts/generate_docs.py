@@ -226,7 +226,8 @@ def commands_page() -> str:
         "Commands",
         "`kernel-harness <command>`. Every command also takes the settings `--data-dir`, "
         "`--dataset`, `--device` and `--log-level`; see [settings](../settings.md). A command ends "
-        f"with 0 when all is well, {cli.EXIT_FAILED} when a candidate failed or two things differ, "
+        f"with 0 when all is well, {cli.EXIT_FAILED} when a candidate failed, an operator that was "
+        "checked is unfit to judge by, or two things differ, "
         f"and {cli.EXIT_ERROR} when the request could not be answered.",
         *parts,
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -79,9 +78,11 @@ class OperatorCheck:
         for said in answer.problems:
             lacking = lacking_here(said) if self.device == "cpu" else None
             faults.append(f"{lacking}. Check it on a machine with a GPU." if lacking else said)
-        return faults or await self._reference_judged(operator, progress)
+        return faults or await self._reference_judged(operator, progress, answer.draws_held_out)
 
-    async def _reference_judged(self, operator: Operator, progress: OnProgress) -> list[str]:
+    async def _reference_judged(
+        self, operator: Operator, progress: OnProgress, draws_held_out: bool
+    ) -> list[str]:
         """Why the definition's own code is refused as a candidate, where others' code judges it.
 
         Or why a candidate could not be judged, where `inputs.py` draws the held-out workloads.
@@ -90,10 +91,7 @@ class OperatorCheck:
         """
         folder = operator.folder
         judging = [name for name in OTHERWISE_JUDGED if folder and (folder / name).is_file()]
-        if folder is None or not operator.workloads:
-            return []
-        draws = _draws_held_out(folder / "inputs.py")
-        if not judging and not draws:
+        if folder is None or not operator.workloads or not (judging or draws_held_out):
             return []
         sample = sample_shapes(operator)
         chosen = chosen_workloads(operator, Scope.SAMPLE, sample, on_cpu=True)
@@ -107,7 +105,8 @@ class OperatorCheck:
         executor = Executor.INTERPRETER if self.device == "cpu" else Executor.CUDA
         plan = make_plan(request, f"check-{uuid4().hex}", sample, executor, self.settings)
         # Held-out workloads are drawn, and not run.
-        checks = Checks(trials=1, families=1, held_out=int(draws), size_seconds=0.0, timed=False)
+        held_out = int(draws_held_out)
+        checks = Checks(trials=1, families=1, held_out=held_out, size_seconds=0.0, timed=False)
         plan = plan.model_copy(update={"checks": checks})
         try:
             report = await self.pool.evaluate((self.device,), plan, progress)
@@ -123,10 +122,6 @@ class OperatorCheck:
             f"{' for ' * bool(sizes)}{sizes}), and so is each candidate that computes the same: "
             + record.failure.message
         ]
-
-
-def _draws_held_out(file: Path) -> bool:
-    return file.is_file() and "def held_out(" in file.read_text("utf-8", "replace")
 
 
 def _is_unreadable(operator: Operator) -> bool:

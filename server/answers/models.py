@@ -50,6 +50,7 @@ class EnvironmentAnswer(Answer):
     archive_path: str
     workspaces_path: str
     dataset_paths: list[str]
+    fit: bool | None = Field(default=None, description="Of the definition asked of: to judge by.")
     dataset_problems: Annotated[list[Annotated[str, short(400)]], first(20)] = Field(
         default_factory=list
     )

@@ -108,16 +108,15 @@ def environment_answer(
         isolation=IsolationPart.of(
             report.isolation or Isolation(level="unknown"), note=report.isolation_note
         ),
+        fit=checked is not None if own or checked else None,
     )
 
 
 def _checked_words(operator: Operator) -> str:
     files = sorted(path.name for path in operator.folder.glob("*.py")) if operator.folder else []
-    count = counted(len(operator.workloads), "workload")
-    return (
-        f"Checked {operator.name}, nothing is wrong: {', '.join(files) or 'its reference'} and "
-        f"{count} were read, and its code ran on the smallest."
-    )
+    said = f"Checked {operator.name}, nothing is wrong: {', '.join(files) or 'its reference'} and "
+    said += counted(len(operator.workloads), "workload")
+    return f"{said} were read, and its code ran on the smallest."
 
 
 def definitions_answer(listing: DefinitionListing, cursor: int, limit: int) -> WorkloadsAnswer:

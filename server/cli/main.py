@@ -80,7 +80,7 @@ EXIT_UNDECIDED = 3
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command and exits: 0 success, 1 a candidate failed, 2 an error, 3 no verdict."""
+    """Runs a command and exits: 0 success, 1 what was judged failed, 2 an error, 3 no verdict."""
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -376,4 +376,6 @@ def _printed(result: Any, tool: str, as_json: bool) -> int:
     status = content.get("status")
     if status in UNDECIDED_STATUSES or content.get("unverified"):
         return EXIT_UNDECIDED
+    if content.get("fit") is False:  # an operator that was checked
+        return EXIT_FAILED
     return 0 if status in STATUSES_OF_SUCCESS else EXIT_FAILED

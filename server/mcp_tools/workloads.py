@@ -25,13 +25,13 @@ async def check_environment(
     ctx: Call,
     definition: Annotated[
         str | None,
-        Field(description="An operator to try, too."),
+        Field(description="An operator to try."),
     ] = None,
 ) -> EnvironmentAnswer:
     """Says what this machine can do: GPU or interpreter, toolchain, isolation, folders.
 
-    Call it first: each missing tool comes with what it costs and the command that fixes it. With
-    `definition` its code is run: all that makes it unfit is in `dataset_problems`. Example:
+    Call it first: each missing tool has its cost and the command that fixes it. With `definition`
+    its code is run: `fit`, or `dataset_problems` say why not. Example:
     check_environment(definition='silu_mul'). Next: list_workloads.
     """
     harness, found, fit = harness_of(ctx), list[str](), None

@@ -116,7 +116,9 @@ def test_held_out_workloads_that_cannot_be_drawn_are_told(judge, folder, judging
     if not judging:
         (folder / "oracle.py").unlink()
     with (folder / "inputs.py").open("a") as file:
-        file.write("\n\ndef held_out(rng, count):\n    raise ValueError('no sizes')\n")
+        # By any name: what the file has counts, not how it is written.
+        file.write("\n\ndef sizes(rng, count):\n    raise ValueError('no sizes')\n")
+        file.write("\n\nheld_out = sizes\n")
     (said,) = problems(judge, folder.parent)
     assert "held_out() of the operator failed: ValueError: no sizes" in said
     assert f"{folder}/inputs.py" in said

@@ -296,8 +296,6 @@ def _materialise(message: MaterialiseInputs, context: JudgeContext) -> Materiali
 
 
 def _check_operator(message: CheckOperator, context: JudgeContext) -> OperatorChecked:
-    from .operators.reference_check import problems_of
+    from .operators.reference_check import check_operator
 
-    return OperatorChecked(
-        request_id=message.request_id, problems=problems_of(message, context.device)
-    )
+    return check_operator(message, context.device)

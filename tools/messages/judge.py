@@ -287,6 +287,7 @@ class OperatorChecked(Message):
     kind: Literal["operator_checked"] = "operator_checked"
     request_id: str
     problems: list[str] = Field(default_factory=list)
+    draws_held_out: bool = Field(default=False, description="By a function of its own.")
 
 
 class RecordedFile(Message):

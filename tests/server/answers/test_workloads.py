@@ -76,8 +76,17 @@ def test_over_a_cluster_nothing_is_said_to_be_judged_here(executor):
 
 def test_an_operator_that_is_fit_is_said_to_be_checked_and_how():
     """Nothing was said, as of a definition that nobody had asked about."""
-    said = environment_answer(environment(), 0, operator(3)).summary
-    assert "Checked double, nothing is wrong: its reference and 3 workloads were read" in said
+    answer = environment_answer(environment(), 0, operator(3))
+    said = "Checked double, nothing is wrong: its reference and 3 workloads were read"
+    assert said in answer.summary and answer.fit is True
+
+
+def test_an_operator_with_problems_is_unfit_and_of_no_operator_it_is_not_said():
+    """A dataset's other problems are none of it."""
+    report = environment(dataset_problems=["affine: no such thing", "of another"])
+    assert environment_answer(report, 1).fit is False
+    assert environment_answer(report).fit is None
+    assert environment_answer(report, 0, operator(3)).fit is True
 
 
 def test_only_a_tool_that_is_missing_has_a_cost_and_a_remedy():

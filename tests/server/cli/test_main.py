@@ -36,6 +36,22 @@ def test_what_a_start_refuses_is_told_in_words(
     assert said.startswith("The dataset folder does not exist") and len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("problems", "status"), [([], 0), (["inputs.py: no such thing"], 1)])
+def test_an_operator_that_is_checked_and_unfit_is_told_by_the_exit_status(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    problems: list[str],
+    status: int,
+) -> None:
+    async def found(*_: Any) -> list[str]:
+        return problems
+
+    monkeypatch.setattr(Harness, "operator_problems", found)
+    assert cli.run(["check", DEFINITION]) == status
+    assert ("Dataset: inputs.py: no such thing" in capsys.readouterr().out) is bool(problems)
+
+
 def test_json_is_the_whole_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list", "rmsnorm", "--limit", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["workloads"]) == 2

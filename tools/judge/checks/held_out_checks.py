@@ -8,7 +8,6 @@ many were left out is counted, and the chance of meeting a fault is stated.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -135,7 +134,7 @@ class HeldOutChecks:
         # Whatever the operator's or the dataset's code raises on a size that it may not admit.
         except Exception as error:
             operator = self._generator.operator
-            if operator.policy.axes or operator.own_held_out(random.Random(), 0) is not None:
+            if operator.policy.axes or operator.draws_held_out:
                 raise
             # The size stays hidden: agents can read the judge's log.
             logger.info("Inputs of a held-out size were refused: %s", type(error).__name__)

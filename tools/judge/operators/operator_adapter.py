@@ -92,6 +92,7 @@ class OperatorAdapter:
         self.sampled = sampled_outputs(definition, self.policy)
         self._structure = read_json_object(folder / "structure.json") if folder else {}
         self._inputs = loaded(folder, "inputs.py", limit_s)
+        self.draws_held_out = hasattr(self._inputs, "held_out")
         self.draws_whole = bool(getattr(self._inputs, "WHOLE", False))
         """Whether inputs, as matrices of a kind are, must be drawn anew and not be changed."""
         self._oracle = loaded(folder, "oracle.py", limit_s)
@@ -136,8 +137,7 @@ class OperatorAdapter:
 
     def own_held_out(self, rng: random.Random, count: int) -> list[dict[str, Any]] | None:
         """Sizes by inputs.py's `held_out`, as it gives them; None when it has no such function."""
-        choose = getattr(self._inputs, "held_out", None)
-        if choose is None:
+        if (choose := getattr(self._inputs, "held_out", None)) is None:
             return None
         try:
             sizes = choose(rng, count)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ...errors import DatasetError, HarnessError
-from ...messages.judge import CheckOperator
+from ...messages.judge import CheckOperator, OperatorChecked
 from ...schema.flashinfer_trace import Definition, Workload
 from .folder_code import loaded
 from .generic_operator import Value
@@ -61,11 +61,13 @@ def check_reference(
     return known.get(operator.key, [])
 
 
-def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
-    """What makes an operator unfit to judge candidates by, in sentences; empty when it is fit."""
+def check_operator(message: CheckOperator, device: torch.device) -> OperatorChecked:
+    """What makes an operator unfit to judge candidates by, in sentences; none when it is fit."""
     (folder, _), limit_s = message.places, message.limit_s
+    answer = OperatorChecked(request_id=message.request_id)
     if unloaded := [fault for file in FILES if (fault := _load_fault(folder, file, limit_s))]:
-        return unloaded  # an adapter needs all of them, and would name the first
+        # An adapter needs all of them, and would name the first.
+        return answer.model_copy(update={"problems": unloaded})
     try:
         operator = OperatorAdapter(
             Definition.model_validate(message.definition),
@@ -73,18 +75,18 @@ def problems_of(message: CheckOperator, device: torch.device) -> list[str]:
             limit_s,
         )
         cases = [operator.case(Workload.model_validate(w)) for w in message.workloads]
-        if own := own_code_problems(operator, cases[:1], device):
-            return own
-        constant = check_reference(operator, cases, device, {})
+        problems = own_code_problems(operator, cases[:1], device) or [
+            f"Output {name!r} of {operator.definition.name} does not depend on the inputs: a "
+            "constant would pass for it"
+            for name in check_reference(operator, cases, device, {})
+        ]
+        draws = operator.draws_held_out
+        return answer.model_copy(update={"problems": problems, "draws_held_out": draws})
     except HarnessError as error:
-        return [str(error)[:1_000]]
+        said = str(error)
     except Exception as error:  # the operator's own code may raise anything
-        return [f"The operator's code failed: {type(error).__name__}: {error}"[:1_000]]
-    return [
-        f"Output {name!r} of {operator.definition.name} does not depend on the inputs: a constant "
-        "would pass for it"
-        for name in constant
-    ]
+        said = f"The operator's code failed: {type(error).__name__}: {error}"
+    return answer.model_copy(update={"problems": [said[:1_000]]})
 
 
 def _load_fault(folder: Path | None, file: str, limit_s: float) -> str | None:

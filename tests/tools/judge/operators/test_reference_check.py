@@ -8,9 +8,9 @@ from kernel_harness.tools.errors import DatasetError
 from kernel_harness.tools.judge.operators import reference_check
 from kernel_harness.tools.judge.operators.operator_adapter import Case, OperatorAdapter
 from kernel_harness.tools.judge.operators.reference_check import (
+    check_operator,
     check_reference,
     constant_outputs,
-    problems_of,
     require_repeatable,
 )
 from kernel_harness.tools.messages.judge import CheckOperator
@@ -181,7 +181,7 @@ def test_an_operator_that_is_admitted_is_told_what_makes_it_unfit(body, words):
         workloads=[workload],
         limit_s=9,
     )
-    problems = problems_of(message, CPU)
+    problems = check_operator(message, CPU).problems
     assert (len(problems) == 1 and words in problems[0]) if words else not problems
 
 
@@ -227,7 +227,7 @@ def test_both_the_reference_and_what_stands_for_it_are_tried(tmp_path, kind):
     (tmp_path / "oracle.py").write_text(oracle)
     definition = generic_definition(reference=f"{HEAD}    {body}\n").model_dump(mode="json")
     inputs = {"x": {"type": "random"}, "s": {"type": "scalar", "value": 2.0}}
-    problems = problems_of(
+    problems = check_operator(
         CheckOperator(
             request_id="r",
             definition=definition,
@@ -236,6 +236,6 @@ def test_both_the_reference_and_what_stands_for_it_are_tried(tmp_path, kind):
             limit_s=9,
         ),
         CPU,
-    )
+    ).problems
     assert len(problems) == bool(words), problems
     assert all(word in problems[0] for word in words), problems
