@@ -61,6 +61,7 @@ def _answer(definition: str, inspected: InspectedCall, rows: int) -> InspectionA
     summary = lines(
         f"{NO_VERDICT} {definition}, {sizes}.{own}",
         f"The candidate: {found.fault}" if found.fault else None,
+        "Until then it named:" if found.fault and ours else None,
         f"The reference: {found.reference_fault}" if found.reference_fault else None,
         _first_wrong(ours),
         table(["tensor", "shape", "like", "error / norm", "worst"], map(_line, ours[:rows]))
@@ -104,7 +105,10 @@ def _first_wrong(rows: list[ComparedTensor]) -> str | None:
     if not compared:
         return None
     if not wrong:
-        return f"All {len(compared)} that could be compared are within {CLOSE:.0%} of the norm."
+        who = f"All {len(compared)} that could be compared are"
+        if len(compared) == 1:
+            who = "The one that could be compared is"
+        return f"{who} within {CLOSE:.0%} of the norm."
     return f"Farther than {CLOSE:.0%} of the norm: {', '.join(wrong[:8])}."
 
 

@@ -1,7 +1,8 @@
 """Answers a request to look into a call: the tensors that its host code names, in a file.
 
-A tensor counts that a local variable of the candidate's Python holds when the function returns, as
-it is then. Inputs, outputs and pieces of them are told apart; kernels hold no tensors of torch.
+A tensor counts that a local variable of the candidate's Python holds when the function returns or
+fails, as it is then. Inputs, outputs and pieces of them are told apart; kernels hold no tensors of
+torch.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,8 @@ FILE = "tensors.safetensors"
 def inspect(caller: Caller, request: TraceRequest, private: Path) -> tuple[Traced, list[int]]:
     """Makes one call; the answer, and the descriptor of the file that goes with it.
 
+    Of a call that fails the file holds what was named until then, where that can still be read.
+
     Args:
         private: a folder of this process's.
     """
@@ -41,19 +44,23 @@ def inspect(caller: Caller, request: TraceRequest, private: Path) -> tuple[Trace
     watched = _LocalTensors(caller.source_dir, caller.entry, handed)
     path = private / FILE
     collecting = torch_guards.collects()
+    fault = None
     try:
         with torch.no_grad():
             on_device = caller.on_device
             fakes = nullcontext() if on_device else _on_a_fake_device()
-            with fakes:
-                sys.settrace(watched)
-                try:
-                    call()
-                finally:
-                    sys.settrace(None)
-            if on_device:
-                torch.cuda.synchronize()
-            outputs = returned or caller.handed([], request.outputs)
+            try:
+                with fakes:
+                    sys.settrace(watched)
+                    try:
+                        call()
+                    finally:
+                        sys.settrace(None)
+                if on_device:
+                    torch.cuda.synchronize()
+            except BaseException as error:
+                fault = fault_of(error, caller.source_dir)
+            outputs = returned or caller.handed([], request.outputs) if fault is None else []
             named = {f"{OUTPUT_NAME}{number}": one for number, one in enumerate(outputs)}
             for name, tensor in named.items():
                 watched.keep(name, tensor)
@@ -61,11 +68,11 @@ def inspect(caller: Caller, request: TraceRequest, private: Path) -> tuple[Trace
             save_file(watched.kept, str(path), metadata={"left_out": left})
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except BaseException as error:
-        return Traced(fault=fault_of(error, caller.source_dir)), []
+        return Traced(fault=fault or fault_of(error, caller.source_dir)), []
     finally:
         torch_guards.rehook(collecting)
         path.unlink(missing_ok=True)
-    return Traced(), [fd]
+    return Traced(fault=fault), [fd]
 
 
 @contextmanager
@@ -123,7 +130,8 @@ class _LocalTensors:
         prefix = "" if function == self._entry else f"{function}."
         for name, value in list(frame.f_locals.items()):
             if isinstance(value, torch.Tensor) and not self._is_handed(value):
-                self.keep(self._new_name(f"{prefix}{name}"), value)
+                with suppress(RuntimeError):  # of a device that failed nothing can be copied
+                    self.keep(self._new_name(f"{prefix}{name}"), value)
 
     def keep(self, name: str, tensor: torch.Tensor) -> None:
         """Keeps a copy under a name, where there is place for it."""

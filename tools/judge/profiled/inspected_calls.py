@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -44,11 +44,13 @@ class _Found:
 def inspect_call(request: InspectCall, context: JudgeContext) -> CallInspected:
     """Calls both, one after the other, and compares what is called alike.
 
+    Of a candidate's call that fails what it named until then is compared.
+
     Raises:
         HarnessError: when the operator or the harness failed.
     """
     ours = _called(request, context, "ours.safetensors")
-    if ours.fault is not None:
+    if ours.fault is not None and not ours.tensors:
         return CallInspected(request_id=request.request_id, fault=ours.fault)
     changes = {"solution": request.reference, "content_hash": request.reference_hash}
     theirs = _called(request.model_copy(update=changes), context, "reference.safetensors")
@@ -56,6 +58,7 @@ def inspect_call(request: InspectCall, context: JudgeContext) -> CallInspected:
     pairs, unpaired = _paired(ours, theirs, request.pairs, names)
     return CallInspected(
         request_id=request.request_id,
+        fault=ours.fault,
         reference_fault=theirs.fault,
         compared=_compared(ours, theirs, pairs, names),
         unpaired=unpaired,
@@ -97,11 +100,12 @@ class _Inspecting(CalledSolution):
             return _Found({}, [], f"its process was lost: {answer.detail}")
         traced, fds = answer
         try:
-            if traced.fault is not None or len(fds) != 1:
-                words = traced.fault.message if traced.fault else "there are no tensors"
-                return _Found({}, [], f"the call fails: {words}")
+            fault = f"the call fails: {traced.fault.message}" if traced.fault else None
+            if len(fds) != 1:
+                return _Found({}, [], fault or "the call fails: there are no tensors")
             copy_bounded(fds[0], path)
-            return _read(path)
+            found = _read(path)
+            return replace(found, fault=fault or found.fault)
         except InfrastructureError as error:
             return _Found({}, [], str(error))
         finally:
@@ -157,7 +161,7 @@ def _compared(
             taken.add(other)
         rows.append(_row(_shown(name, outputs), tensor, _shown(other, outputs), known))
     for name, tensor in sorted(theirs.tensors.items(), key=lambda item: _order(item[0])):
-        if name not in taken and name not in outputs:
+        if name not in (*taken, *outputs) and not name.startswith(OUTPUT_NAME):
             shape = list(tensor.shape)
             row = ComparedTensor(reference=_shown(name, outputs), reference_shape=shape)
             rows.append(row.model_copy(update={"reference_dtype": _dtype(tensor)}))

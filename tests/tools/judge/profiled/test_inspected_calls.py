@@ -108,6 +108,23 @@ def test_a_call_that_fails_is_a_fault_in_words(judge, tmp_path, source, words):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (RIGHT.replace("    y.copy_", "    gathered.view(7, 7, 7)\n    y.copy_"), "invalid for"),
+        (RIGHT + "\n\nLATE = 1\n", ""),
+    ],
+)
+def test_what_was_named_until_a_call_failed_is_shown_and_no_output(judge, tmp_path, source, words):
+    found = inspected(judge, asked(tmp_path, source, pairs={"gathered": "y"}))
+    assert words in (found.fault or "") and (found.fault is not None) == bool(words)
+    rows = {row.name: row for row in found.compared if row.name}
+    assert {"gathered", "inner.twice"} <= set(rows) and rows["gathered"].reference == "y"
+    named = {*rows, *(row.reference for row in found.compared)}
+    assert ("output y" in named) == (not words)
+
+
+@pytest.mark.process
 def test_an_unknown_family_names_those_that_there_are(judge, tmp_path):
     found = inspected(judge, asked(tmp_path, family="nowhere"))
     assert found.not_made is not None and "Its families are" in found.not_made
