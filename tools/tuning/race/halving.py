@@ -25,7 +25,7 @@ from .main_effects import FREE, Level, Values, effects_number, forecast, levels_
 
 KEPT = 4
 """At most one in so many goes on."""
-FINALISTS = 4
+FINALISTS = 5
 """So many at most of a regime are left to be told apart by calls that take turns."""
 CUT_FROM = 2 * FINALISTS
 """So many that were measured twice are cut to the fastest of them without another rung."""
@@ -41,8 +41,8 @@ eight took a seventh to a fifth longer than the others (H200). Two slow ones in 
 """
 ALONE_NEAR = 1.27
 """The same, of those with one run whose times nothing foretells."""
-AGAIN_NEAR, AGAIN_NEAR_US = 1.04, 0.1
-"""The same, of those that were measured twice or more."""
+AGAIN_NEAR, AGAIN_NEAR_US = 1.04, 0.4
+"""The same, of those that were measured twice or more: of a short call both runs may be slow."""
 DOUBTED = 4
 """So many of each regime are run again after the first rung whose times are not near, as others'
 foretell them to be."""
