@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...tools.errors import HarnessError, unknown_name
+from ...tools.errors import HarnessError, RequestError, unknown_name
 from ...tools.settings import Settings, load_settings
 from ...tools.text import printable
 from .commands import fitted_to, in_commands
@@ -91,6 +91,14 @@ def run(argv: Sequence[str]) -> int:
         The exit status.
     """
     command = next((word for word in argv if not word.startswith("-")), None)
+    if not argv:
+        build_parser().print_help()
+        return EXIT_ERROR
+    if list(argv) == ["--version"]:
+        from importlib.metadata import version
+
+        _say(f"kernel-harness {version('kernel-harness')}")
+        return 0
     try:
         if command in TOOL_COMMANDS and argv[0] == command:
             return _tool(command, argv[1:])
@@ -98,7 +106,12 @@ def run(argv: Sequence[str]) -> int:
             remedy = "kernel-harness --help lists all of them."
             raise unknown_name("command", command, NAMES, remedy=remedy)
         parser = build_parser(() if argv[:1] == ["serve"] else COMMAND_MODULES)
-        arguments = parser.parse_args(argv)
+        arguments, others = parser.parse_known_args(argv)
+        if others:  # argparse's own words are of the whole parser, which takes next to nothing
+            raise RequestError(
+                f"kernel-harness {command} does not take {' '.join(others)!r}",
+                remedy=f"kernel-harness {command} --help lists what it takes.",
+            )
         return int(arguments.run(arguments))
     except HarnessError as error:
         _say(_in_commands(str(error)), sys.stderr)
@@ -202,6 +215,7 @@ def build_parser(
         parsed = commands.add_parser(name, help=TOOL_HELP[name], add_help=False)
         if whole:
             _add_tool_arguments(parsed, name, completed=True)
+    parser.add_argument("--version", action="store_true", help="print the version")
     parser.description = f"{PURPOSE}\n\n{listing(commands.helps)}"
     parser.epilog = "What a command takes: kernel-harness evaluate --help."
     return parser

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from ..devices.environment import install_command
 from ..errors import CapabilityError, HarnessError, InfrastructureError, RequestError
 from ..messages.judge import Ready
 from ..schema.evaluation import Executor
@@ -107,7 +108,7 @@ class RayConnection:
             self.ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise CapabilityError(
-                "Ray is not installed", remedy="pip install 'kernel-harness[cluster]'"
+                "Ray is not installed", remedy=install_command("'ray[client]'")
             ) from error
         # What it says of a head that does not answer is told in an error of ours.
         warnings.filterwarnings("ignore", module=r"ray\.util\.client")

@@ -57,3 +57,27 @@ def test_a_misspelt_choice_names_the_command_and_all_there_are(
     said = capsys.readouterr().err
     assert f"kernel-harness {words[0]}: error: " in said and "choose from" in said
     assert "COMMAND ..." not in said
+
+
+def test_a_bare_call_shows_the_groups_and_a_version_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All sixty names were listed in an error of arguments that are required."""
+    assert cli.run([]) == cli.EXIT_ERROR
+    assert "\nSet up:\n" in capsys.readouterr().out
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("kernel-harness ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tidy", "--days", "x"], "kernel-harness tidy does not take '--days x'"),
+        (["best", "one", "two"], "kernel-harness best does not take 'two'"),
+    ],
+)
+def test_what_a_command_does_not_take_is_said_of_that_command(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(words) == cli.EXIT_ERROR
+    assert capsys.readouterr().err.startswith(said)

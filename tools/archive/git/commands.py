@@ -59,6 +59,13 @@ class Commands:
                 end_process(process)
         if process.returncode:
             said = complaint.decode("utf-8", "replace").strip() or f"exit {process.returncode}"
+            if variables:  # it spoke to another repository, which git names
+                words = " ".join(said[:600].split()).rstrip(".")
+                raise ArchiveError(
+                    f"git {command} failed: {words}",
+                    remedy="Look whether the other is a git repository, or a bundle, that you can "
+                    "reach from here.",
+                )
             raise ArchiveError(
                 f"git {command} failed: {said[:600]}",
                 where=str(self.path),

@@ -92,6 +92,16 @@ def test_hostile_addresses_and_empty_archives_are_refused(archive):
         push(archive, "elsewhere")
 
 
+def test_an_archive_that_cannot_be_reached_is_not_said_to_be_our_own(archive, tmp_path):
+    """Its owner was told to look at this one's repository with git fsck."""
+    with pytest.raises(ArchiveError, match="does not appear to be a git repository") as refused:
+        fetch(archive, str(tmp_path / "nowhere"))
+    assert "fsck" not in str(refused.value) and "the other is a git repository" in str(
+        refused.value
+    )
+    assert "\n" not in str(refused.value) and ".." not in str(refused.value)
+
+
 def test_a_stranger_s_trials_stay_in_quarantine(
     archive, bench, bench_class, machine, trial, definition
 ):
