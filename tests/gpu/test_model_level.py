@@ -30,6 +30,7 @@ def test_a_call_between_two_events_takes_what_it_takes_among_others_without(nume
         begun.record()
         x.add_(1)
         ended.record()
+        x.add_(1)  # as a program has others between its calls
         spans.append((begun, ended))
     torch.cuda.synchronize()
     each = sorted(

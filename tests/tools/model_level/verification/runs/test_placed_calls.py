@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from kernel_harness.tools.model_level import delayed_device
 from kernel_harness.tools.model_level.verification.applications import put
+from kernel_harness.tools.model_level.verification.runs import placed_calls, step_timing
 from kernel_harness.tools.model_level.verification.runs.placed_calls import (
     MadeCall,
     NotedCall,
@@ -23,6 +25,7 @@ from kernel_harness.tools.model_level.verification.runs.repeated_calls import ti
 from kernel_harness.tools.model_level.verification.verified_runs import KernelTarget
 
 from ....applying.conftest import write_folder  # noqa: F401, of the tests here
+from ...simulated_gpu import SimulatedGPU
 
 TWICE = "def run(x, w, alpha, y):\n    y.copy_(x * w * alpha).mul_(2)\n"
 """Tells by its results that it was called."""
@@ -200,16 +203,36 @@ def test_what_a_step_takes_besides_its_calls_is_told_of_those_with_the_originals
     assert all(5_000 <= us < 35_000 for us in (turn.rest_us for turn in steps.turns))
 
 
-class Event:
-    """Tells what it is of a call of five microseconds."""
+def test_on_a_gpu_no_clock_is_in_the_times_of_calls_nor_in_the_rest(program, placed, monkeypatch):
+    one, steps = placed
+    gpu = SimulatedGPU(monkeypatch, delayed_device, step_timing, placed_calls, record_us=2.0)
+    both = {"original": 10.0, "function": 4.0}
+    for name, kernel_us in both.items():
+        act = lambda *_, us=kernel_us, **__: gpu.launch(us)  # noqa: E731
+        monkeypatch.setattr(one.applied, name, act)
+    one.remove()
+    two = PlacedTarget(one.name, one.applied, steps)
 
-    def elapsed_time(self, other: Any) -> float:
-        return 5e-3
+    def act() -> None:
+        for _ in range(20):
+            program.block(x_of())
+            gpu.launch(30.0)
+
+    for _ in range(14):
+        step(steps, act)
+    two.remove()
+    (call,) = two.calls.values()
+    times = call.times(len(steps.turns))
+    # With the microsecond before it that a kernel behind another waits. The first call of a step in
+    # which the device is not held back waits for the host.
+    assert [span and span[1] for span in times.original] == [pytest.approx(11.0, rel=0.02)] * 4
+    assert [span and span[1] for span in times.kernel] == [pytest.approx(5.0, abs=0.05)] * 4
+    plain_us = 20 * (11.0 + 31.0)
+    assert [turn.plain_ns / 1e3 for turn in steps.turns] == [pytest.approx(plain_us, rel=0.01)] * 4
+    assert [turn.rest_us for turn in steps.turns] == [pytest.approx(20 * 31.0, rel=0.01)] * 4
 
 
-def test_what_events_cost_is_in_no_time_of_a_call():
-    event: Any = Event()
-    assert MadeCall(1.0, (event, event)).span(1.5) == (1.0, pytest.approx(3.5))
+def test_a_call_on_the_cpu_takes_what_the_host_needs():
     assert MadeCall(1.0, None).span(1.5) == (1.0, 1.0)
 
 
