@@ -13,6 +13,7 @@ from kernel_harness.tools.evaluation.ladder import rung_times, rungs
 from kernel_harness.tools.evaluation.ladder.rungs import AUTOTUNED, COMPILED, EAGER
 from kernel_harness.tools.evaluation.plan import EvaluationRequest
 from kernel_harness.tools.evaluation.service import Evaluated
+from kernel_harness.tools.messages.judge import EvaluatePlan, JudgeReport
 from kernel_harness.tools.progress import OnProgress, ignore_progress
 from kernel_harness.tools.schema.evaluation import (
     DeviceInfo,
@@ -23,6 +24,8 @@ from kernel_harness.tools.schema.evaluation import (
     Status,
     WorkloadResult,
 )
+from kernel_harness.tools.schema.flashinfer_trace import Solution
+from kernel_harness.tools.schema.measurement import Measurement
 from tests.records import FAILURE, make_record
 
 
@@ -297,3 +300,64 @@ def test_a_candidate_that_failed_has_no_ladder(request_):
 def test_without_being_asked_for_nothing_else_is_evaluated(request_):
     service = Service({})
     assert climbed(service, replace(request_, ladder=False)) == {} and len(service.asked) == 1
+
+
+def timed_record(plan: EvaluatePlan) -> JudgeReport:
+    """What a judge with a clock says of a plan: each workload takes a microsecond."""
+    solution = Solution.model_validate(plan.solution)
+    results = [
+        WorkloadResult(
+            uuid=planned.uuid,
+            axes=planned.workload["axes"],
+            status=Status.PASSED,
+            measurement=Measurement(timer="cupti", cold_ns=[1_000] * 10),
+        )
+        for planned in plan.workloads
+    ]
+    found = make_record(
+        of=solution,
+        evaluation_id=plan.evaluation_id,
+        scope=Scope(plan.scope),
+        workload_digest=plan.workload_digest,
+        workloads=results,
+        evidence=Evidence(started_at="2026-01-01T00:00:00+00:00", command=plan.command),
+    )
+    return JudgeReport(evaluation_id=plan.evaluation_id, evaluation=found.model_dump(mode="json"))
+
+
+def test_each_rung_is_judged_once_however_often_and_impatiently_it_is_asked_for(
+    service, operator, monkeypatch
+):
+    judged: list[str] = []
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def evaluate(devices, plan, progress, client=""):
+        judged.append(plan.solution["name"])
+        if plan.solution["name"] == operator.reference().name:
+            began.set()
+            await go_on.wait()
+        return timed_record(plan)
+
+    monkeypatch.setattr(service._pool, "evaluate", evaluate)
+    service.executor = Executor.CUDA
+    candidate = operator.reference().model_copy(update={"name": "mine"})
+    candidate.sources[0].content += "\n# another\n"
+    request = EvaluationRequest(operator, candidate, Scope.FULL, ladder=True)
+
+    async def asked():
+        climb = rung_times.evaluate_with_ladder
+        first = asyncio.create_task(climb(service, request, 30))
+        await began.wait()
+        early = await climb(service, request, 0)
+        second = asyncio.create_task(climb(service, request, 30))
+        go_on.set()
+        both = await asyncio.gather(first, second)
+        return [found.ladder for found in (early, *both, await climb(service, request, 0))]
+
+    early, *others = asyncio.run(asked())
+    assert [row.reason for row in early] == [rung_times.STILL, *[rung_times.LATER] * 2]
+    for rows in others:
+        assert [row.times for row in rows] == pytest.approx([1.0] * 3)
+        assert [row.evaluation_id for row in rows] == [row.evaluation_id for row in others[0]]
+    assert early[0].evaluation_id == others[0][0].evaluation_id
+    assert len(judged) == len(set(judged)) == 4
