@@ -121,7 +121,7 @@ class _Climb:
             solution=rung.solution,
             baseline=None,
             checks=rung.checks(request),
-            bounds=replace(rung.bounds, again=request.force),
+            bounds=replace(rung.bounds(request.scope), again=request.force),
             force=False,
             started_from=None,
             plan=None,

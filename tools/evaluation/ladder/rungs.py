@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...messages.judge import Checks
+from ...schema.evaluation import Scope
 from ...schema.flashinfer_trace import Solution, SourceFile
 from ...workloads.operators import Operator
-from ..plan import CHECKS, EvaluationRequest, TimeBounds
+from ..plan import CHECKS, WHOLE_SETS, EvaluationRequest, TimeBounds
 
 LADDER = "ladder"
 EAGER, COMPILED, AUTOTUNED = "PyTorch eager", "torch.compile", "torch.compile max-autotune"
@@ -16,6 +17,8 @@ BASELINE, PEER = "baseline", "peer"
 MODES = {COMPILED: "default", AUTOTUNED: "max-autotune-no-cudagraphs"}
 """Torch's own graphs return the same memory in each call, which callers do not expect."""
 QUICK = TimeBounds(budget_s=60.0, timing_s=30.0, ends_after_s=180.0)
+QUICK_ON_ALL = TimeBounds(budget_s=300.0, timing_s=150.0, ends_after_s=420.0)
+"""On the whole set of workloads, each of which takes a kernel half a second."""
 SLOW = TimeBounds(budget_s=20.0, timing_s=10.0, ends_after_s=120.0)
 """A reference may loop in Python, thousands of launches a call, and take minutes to compile."""
 ONE_CHECKED_SET: dict[str, Any] = {
@@ -59,10 +62,11 @@ class Rung:
         fewer = FEW_CALLS if self.slow else {}
         return CHECKS[request.scope].model_copy(update={**ONE_CHECKED_SET, **fewer})
 
-    @property
-    def bounds(self) -> TimeBounds:
+    def bounds(self, scope: Scope) -> TimeBounds:
         """The time that it is given."""
-        return SLOW if self.slow else QUICK
+        if self.slow:
+            return SLOW
+        return QUICK_ON_ALL if scope in WHOLE_SETS else QUICK
 
 
 def rungs_of(operator: Operator, baseline: Solution | None) -> list[Rung]:

@@ -53,7 +53,10 @@ def test_one_set_is_checked_of_a_rung_and_few_calls_are_timed_of_one_that_may_be
         assert slow.max_pairs < quick.max_pairs == CHECKS[scope].max_pairs
 
 
-def test_what_may_be_slow_leaves_time_for_timing_and_ends():
-    for bounds in (rungs.SLOW, rungs.QUICK):
+def test_each_leaves_time_for_timing_and_ends_and_a_whole_set_takes_what_is_quick_longer(shipped):
+    for bounds in (rungs.SLOW, rungs.QUICK, rungs.QUICK_ON_ALL):
         assert 0 < bounds.timing_s < bounds.budget_s < bounds.ends_after_s
-    assert rungs.SLOW.ends_after_s < rungs.QUICK.ends_after_s
+    slow, *_, quick = rungs.rungs_of(shipped.operator("gdn_decode"), None)
+    assert slow.bounds(Scope.SAMPLE) == slow.bounds(Scope.FULL) == rungs.SLOW
+    assert quick.bounds(Scope.SAMPLE) == rungs.QUICK
+    assert quick.bounds(Scope.FULL) == quick.bounds(Scope.OFFICIAL) == rungs.QUICK_ON_ALL
