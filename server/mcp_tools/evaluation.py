@@ -84,7 +84,7 @@ async def evaluate_kernel(
         device=device,
         made_by=made_by_of(ctx, None),
     )
-    request = replace(request, caller=caller(ctx))
+    request = replace(request, caller=caller(ctx, workspace))
     async with progress_to(ctx) as progress:
         evaluated = await evaluate_with_ladder(harness.evaluations, request, wait_s, progress)
     return evaluation_answer(evaluated, detail)

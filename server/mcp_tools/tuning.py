@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ...tools.progress import OnProgress
 from ..answers.tuning import VariantsAnswer, variants_answer
+from ..requests.authorship import caller
 from ..requests.context import Call, background_of, harness_of, in_thread, made_by_of, progress_to
 from .fields import DeviceModel, InputFamily, WaitSeconds
 
@@ -65,6 +67,7 @@ async def evaluate_variants(
         device=device,
         made_by=made_by_of(ctx, None),
     )
+    request = replace(request, base=replace(request.base, caller=caller(ctx, workspace)))
 
     async def tune(report: OnProgress) -> Tuned:
         return await harness.tuning.tune(request, report)

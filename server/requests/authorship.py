@@ -65,9 +65,17 @@ def made_by(
     return MadeBy(client=client, client_version=version, skills=served.to(ctx), **said)
 
 
-def caller(ctx: Context[Any]) -> str:
-    """What tells a call's client from the others of this server: its session and name."""
+def caller(ctx: Context[Any], workspace: str | None) -> str:
+    """What tells a call's client from the others of this server: its name and session.
+
+    Over HTTP a client of 2026-07-28 has no session, and agents with one program have one name: such
+    are told apart by their address and by the workspace that they work in.
+    """
     session, name, _ = _client(ctx)
+    request = ctx.request_context.request
+    if request is not None and not session:
+        peer = getattr(request, "client", None)
+        session = f"{peer.host if peer else ''} {workspace or ''}"
     return f"{name} {session}".strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,9 +19,11 @@ from mcp.types import Implementation
 from kernel_harness.server import lifecycle
 from kernel_harness.server.app import build_app
 from kernel_harness.server.cli import main as cli
-from kernel_harness.tools.errors import RequestError
+from kernel_harness.tools.errors import InfrastructureError, RequestError
+from kernel_harness.tools.tuning.service import TuningRequest
+from tests.tools.agents.scripted_device import SOURCE
 
-from .calls import good
+from .calls import good, refused
 from .conftest import MODES
 from .scripted import DEFINITION, ScriptedHarness, solution
 
@@ -199,3 +202,33 @@ async def test_a_client_without_the_token_learns_nothing(harness: ScriptedHarnes
             answer = await http.post(url + path, json={})
             assert answer.status_code == 401
             assert answer.text == "A bearer token is required.\n"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_agents_with_one_program_are_clients_of_their_own(
+    harness: ScriptedHarness, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    """Without a session all were one client, and one that asked for much held the others up."""
+    asked: list[str] = []
+    evaluate = harness.pool.evaluate
+
+    async def noted(*given: Any, client: str) -> Any:
+        asked.append(client)
+        return await evaluate(*given, client=client)
+
+    async def tune(request: TuningRequest, *given: Any) -> Any:
+        asked.append(request.base.caller)
+        raise InfrastructureError("nothing is tried here")
+
+    monkeypatch.setattr(harness.pool, "evaluate", noted)
+    monkeypatch.setattr(harness.tuning, "tune", tune)
+    async with listening(harness, TOKEN) as url:
+        for name in ("one", "other"):
+            async with client_of(url, TOKEN, mode) as client:
+                opened = await good(client, "open_workspace", definition=DEFINITION, name=name)
+                (Path(opened["workspace"]) / "kernel.py").write_text(f"{SOURCE}# {name}")
+                await good(client, "evaluate_kernel", workspace=name)
+                tile = {"tile": {"num_warps": [1, 2]}}
+                await refused(client, "evaluate_variants", workspace=name, variants=tile)
+    one, one_again, other, other_again = asked
+    assert one == one_again != other == other_again
