@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import RequestError
-from ..text import python_tree
+from ..text import one_line, python_tree
 from .places import Edit, ValuePlace, edited, moved
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -246,7 +246,9 @@ def _of_launches(tree: ast.Module, kernel: str, keyword: str) -> list[ast.AST] |
     ((name, values),) = launches.items()
     computed = [str(value.lineno) for value in values if not _is_literal(value)]
     if computed:
-        return f"is passed to {name} as an expression, in line {', '.join(computed)}"
+        written = {ast.unparse(value) for value in values}
+        as_what = written.pop() if len(written) == 1 else "an expression"
+        return f"is passed to {name} as {one_line(as_what, 40)}, in line {', '.join(computed)}"
     return list(values)
 
 

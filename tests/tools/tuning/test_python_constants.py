@@ -57,7 +57,7 @@ def _step(x, B: tl.constexpr):
 def run(x):
     _step[(1,)](x, B=BLOCK, num_warps=4)
     _step[(2,)](x, B=32, num_warps=4, num_stages=2)
-    imported[(2,)](x, num_stages=3, split=1)
+    imported[(2,)](x, num_stages=3, split=1, rows=BLOCK)
 '''
 
 
@@ -113,6 +113,7 @@ def test_a_function_is_given_its_answer():
         ("mutable.BS", "line 9 changes the table"),
         ("num_stages", "name _step.num_stages or imported.num_stages"),
         ("_step.B", "as an expression"),
+        ("imported.rows", "is passed to imported as BLOCK, in line 45"),
         ("_step.unknown", "no launch"),
     ],
 )
@@ -194,7 +195,7 @@ def test_a_variable_that_a_function_assigns_once_is_a_constant(constant, value, 
         ("nested.hidden", "bound several times within nested"),
         ("deep", "computed within a function"),
         ("mixed", "as an expression"),
-        ("WARPS", "as an expression"),
+        ("WARPS", "as num_warps, in line 34"),
         ("run.absent", "no launch of run"),
         ("size", "in line 39, by neither the module nor a function"),
     ],
