@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 import torch
 
-from kernel_harness.tools.judge.processes.device import nvml_handle, open_nvml
+from kernel_harness.tools.judge.machine.nvml import nvml_handle, open_nvml
 from kernel_harness.tools.schema.evaluation import Evaluation, Status
 from kernel_harness.tools.schema.measurement import Measurement, TimeSource
 

@@ -27,13 +27,13 @@ import torch
 
 from ..devices.hardware import Calibration, identify
 from ..devices.measurements import MeasuredPart, Microbenchmark
+from .machine.nvml import driver_version, memory_clock, nvml_handle, open_nvml
 from .microbenchmarks.barriers import measure_barriers
 from .microbenchmarks.findings import Findings
 from .microbenchmarks.launches import measure_launches
 from .microbenchmarks.memory import measure_copies, measure_load_latency
 from .microbenchmarks.stopwatch import Stopwatch
 from .microbenchmarks.tensor_cores import measure_instructions, measure_products
-from .processes.device import driver_version, memory_clock, nvml_handle, open_nvml
 
 BUDGET_S = 55.0
 MEASURES = (

@@ -163,6 +163,7 @@ def _open_context(device_name: str, cache: Path, signing_key: Path | None) -> Ju
     import torch
 
     from . import trial  # noqa: F401 - loaded while the zygote loads
+    from .machine.nvml import memory_clock
     from .processes import device as device_facts
     from .processes.context import NO_GPU, JudgeContext, scratch_library
 
@@ -178,7 +179,7 @@ def _open_context(device_name: str, cache: Path, signing_key: Path | None) -> Ju
         info=device_facts.device_info(device),
         versions=device_facts.versions(device),
         arch=device_facts.cuda_arch(device),
-        memory_mhz=device_facts.memory_clock(device),
+        memory_mhz=memory_clock(device),
         not_sealed=not_sealed,
         scratch_library=library,
     )

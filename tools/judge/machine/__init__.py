@@ -2,4 +2,5 @@
 
 clock_monitor    clocks, power and throttling through NVML
 machine_load     work of others on the device and on the processor
+nvml             what NVML tells of a device
 """

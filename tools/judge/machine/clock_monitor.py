@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...schema.measurement import ClockSample
-from ..processes.device import nvml_handle, open_nvml
+from .nvml import nvml_handle, open_nvml
 
 INTERVAL_S = 0.1
 KEPT_SAMPLES = 3_000

@@ -19,6 +19,7 @@ from ...devices.hardware import target_facts
 from ...errors import CapabilityError
 from ...messages.candidate import DeviceFacts
 from ...schema.evaluation import DeviceInfo, Executor, Isolation
+from ..machine.nvml import driver_version
 
 if TYPE_CHECKING:
     import torch
@@ -84,52 +85,6 @@ def device_info(device: torch.device) -> DeviceInfo:
         driver=driver_version(),
         uuid=str(getattr(facts, "uuid", "")) or None,
     )
-
-
-def open_nvml() -> Any:
-    """NVML's Python binding, initialised; None where the library or the driver is missing."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:
-        return None
-    return pynvml
-
-
-def driver_version() -> str | None:
-    """The NVIDIA driver's version; None without a driver."""
-    nvml = open_nvml()
-    if nvml is None:
-        return None
-    version = nvml.nvmlSystemGetDriverVersion()
-    return version if isinstance(version, str) else version.decode()
-
-
-def memory_clock(device: torch.device) -> int | None:
-    """The device's highest memory clock in MHz, which distinguishes boards of one chip."""
-    nvml = open_nvml() if device.type == "cuda" else None
-    if nvml is None:
-        return None
-    try:
-        handle = nvml_handle(nvml, device)
-        return int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
-    except nvml.NVMLError:
-        return None
-
-
-def nvml_handle(nvml: Any, device: torch.device) -> Any:
-    """NVML's handle of a CUDA device, found by UUID: NVML and CUDA number devices differently."""
-    import torch
-
-    uuid = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
-    if uuid:
-        name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-        try:
-            return nvml.nvmlDeviceGetHandleByUUID(name)
-        except nvml.NVMLError:
-            pass
-    return nvml.nvmlDeviceGetHandleByIndex(device.index or 0)
 
 
 def versions_of(dependencies: Iterable[str]) -> dict[str, str]:

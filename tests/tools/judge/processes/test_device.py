@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from importlib import metadata
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -21,8 +18,6 @@ from kernel_harness.tools.judge.processes.device import (
     device_facts,
     device_info,
     isolation,
-    memory_clock,
-    nvml_handle,
     versions,
     versions_of,
 )
@@ -73,78 +68,9 @@ def test_a_device_that_torch_cannot_use_is_refused_with_a_remedy(monkeypatch):
     assert "cuda:1" in str(found.value) and found.value.remedy
 
 
-UUID = "2f1c0000-aaaa-bbbb-cccc-000000000001"
-
-
-@dataclass
-class Nvml:
-    """NVML as far as it is asked, for a machine of two GPUs that it numbers the other way."""
-
-    known: dict[str, str] = field(default_factory=lambda: {f"GPU-{UUID}": "by uuid"})
-    clock: int | None = 3_201
-    NVML_CLOCK_MEM: int = 2
-
-    class NVMLError(Exception):
-        """What NVML raises."""
-
-    def nvmlInit(self) -> None:
-        pass
-
-    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
-        if name not in self.known:
-            raise self.NVMLError("not found")
-        return self.known[name]
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return f"by index {index}"
-
-    def nvmlDeviceGetMaxClockInfo(self, handle: str, kind: int) -> int:
-        if self.clock is None:
-            raise self.NVMLError("not supported")
-        assert kind == self.NVML_CLOCK_MEM
-        return self.clock
-
-    def nvmlSystemGetDriverVersion(self) -> bytes:
-        return b"570.00"
-
-
-@pytest.mark.parametrize(
-    ("uuid", "handle"),
-    [
-        (UUID, "by uuid"),
-        (f"GPU-{UUID}", "by uuid"),
-        (f"MIG-{UUID}", "by index 1"),
-        ("", "by index 1"),
-        ("another", "by index 1"),
-    ],
-)
-def test_a_device_is_found_by_uuid_where_nvml_knows_it(monkeypatch, uuid, handle):
-    properties = SimpleNamespace(uuid=uuid)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    assert nvml_handle(Nvml(), GPU) == handle
-
-
-@pytest.mark.parametrize("clock", [3_201, None])
-def test_a_memory_clock_that_nvml_does_not_tell_is_unknown(monkeypatch, clock):
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=UUID)
-    )
-    nvml: Any = Nvml(clock=clock)
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    assert memory_clock(GPU) == clock
-    assert memory_clock(CPU) is None
-
-
-def test_without_nvml_the_memory_clock_is_unknown(monkeypatch):
-    unimportable: Any = None
-    monkeypatch.setitem(sys.modules, "pynvml", unimportable)
-    assert memory_clock(GPU) is None
-
-
 def test_versions_are_of_what_is_installed_and_of_the_driver_on_a_gpu(monkeypatch):
     monkeypatch.setattr(module, "PACKAGES", ("torch", "no-such-package"))
-    nvml: Any = Nvml()
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(module, "driver_version", lambda: "570.00")
     here = versions(CPU)
     assert here["torch"] == torch.__version__ and here["python"]
     assert "no-such-package" not in here and "driver" not in here
