@@ -25,6 +25,7 @@ from ...driver.scratch_library import build_library
 from ...errors import CapabilityError, HarnessError
 from ...schema.evaluation import DeviceInfo, Isolation
 from ...settings import candidate_environment
+from ..machine.clock_rate import OwnClock
 from ..operators.input_sets import PREFETCHED_BYTES, PrefetchedInputs
 from .candidate_process import ProcessSession, SpawnOptions, ZygoteGoneError, ZygoteHandle
 from .cleanup import RACE_KERNELS, TRITON_SEED, private_folder
@@ -103,6 +104,7 @@ class JudgeContext:
     """Of the operator that was judged last; see `timing.programs.kept_baseline`."""
     ending: list[threading.Thread] = field(default_factory=list)
     race_kernels: RaceKernels = field(init=False)
+    own_clock: OwnClock = field(init=False)
     prewarmed: PrewarmedPool[ProcessSession] = field(init=False)
     recorders: PrewarmedPool[ProcessSession] = field(init=False)
     runners: PrewarmedPool[RunnerProcess] = field(init=False)
@@ -110,6 +112,7 @@ class JudgeContext:
 
     def __post_init__(self) -> None:
         self.race_kernels = RaceKernels(self.cache_dir / f"{RACE_KERNELS}{os.getpid()}")
+        self.own_clock = OwnClock(self.device)
         processors = len(os.sched_getaffinity(0))
         memory = 0 if self.interpreted else self.info.memory_bytes or 0
         most = prewarm_count(memory, processors)

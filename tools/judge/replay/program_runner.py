@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -14,6 +13,7 @@ import torch
 from ...messages.runner import Flush, Replay, ReplayCall, ReplayTimes
 from ..calls.shared_memory import Damage, DeviceMemory, SharedArena
 from ..checks.time_budget import StageTimes
+from ..machine.clock_rate import wait_for_rate
 from ..operators.input_sets import InputSet
 from ..processes.runner_process import RunnerProcess
 from .memory.placed_values import PlacedValues, poisons_of
@@ -41,11 +41,6 @@ LONG_CALLS = WitnessBatches(calls=1, count=12, pause_s=0.004)
 by one on the same inputs (of eleven calls of 326 us: 353), and honest times were only claimed. That
 more power lowers the clock in them is a guess."""
 CLOCK_SPANS = 5
-CLOCK_WAIT_S = 0.5
-STEADY_S = 0.06
-"""A clock that comes back stays at a rate for up to 30 ms."""
-USUAL_RATIO = 1.02
-"""The spans themselves vary by one per cent."""
 
 
 @dataclass(frozen=True)
@@ -158,29 +153,20 @@ class ProgramRunner:
     def wait_for_clock(self, least_ns: float | None) -> float | None:
         """Waits until the yardstick takes no longer than it has taken; its least span so far.
 
-        It takes a fixed number of cycles, so its span tells the clock rate. Work that draws much
-        power lowers the rate for a tenth of a second after its end.
-
         Args:
             least_ns: of all runners before; where none was asked, a steady span is waited for.
 
         Returns:
-            Where the wait was in vain, the span that is usual now; None where none is recorded.
+            As `wait_for_rate`.
         """
-        usual_ns, best_ns, since = (least_ns or 0.0) * USUAL_RATIO, math.inf, time.monotonic()
         request = Replay(calls=[ReplayCall()] * CLOCK_SPANS, program="yardstick")
-        ends = since + CLOCK_WAIT_S
-        while True:
+
+        def span_ns() -> float | None:
             times = self._runner.replayed(request, REQUEST_S).times
-            if not (spans := [one.span_ns for one in times if one.span_ns]):
-                return least_ns
-            span, now = float(median(spans)), time.monotonic()
-            if span <= usual_ns:
-                return min(span, least_ns or span)
-            if span * USUAL_RATIO < best_ns:
-                best_ns, since = span, now
-            if now > ends or (least_ns is None and now - since > STEADY_S):
-                return min(span, best_ns)
+            spans = [one.span_ns for one in times if one.span_ns]
+            return float(median(spans)) if spans else None
+
+        return wait_for_rate(span_ns, least_ns)
 
     def witness(self) -> Witness:
         """The bound of the loaded call's mean span by the judge's own clock."""

@@ -155,8 +155,13 @@ class PairedTiming:
         return self.results
 
     def _preheat(self) -> None:
-        """Brings the clocks up, and waits for a device that others use."""
+        """Brings the clocks up, and waits for a device that others use.
+
+        In a race, whose runs follow one another, they are up already, and would be lower after it.
+        """
         context = self._context
+        if self._plan.race and context.own_clock.is_usual():
+            return
         self._load = MachineLoad(context.device, context.quiet_batch_s)
         self._load.preheat()
         context.quiet_batch_s = self._load.least_s
@@ -193,11 +198,20 @@ class PairedTiming:
         if self._objective in (Objective.CLEAN, Objective.SUSTAINED):
             words = f"{self._objective} times are taken of sealed calls alone, and this one is not"
             return Timed(reason=f"{words}: {claim}")
-        pairs = self._pairs()
-        timed = Timed()
+        pairs, timed, measured = self._pairs(), Timed(), self._calls.times.measured
         try:
             with self._context.contexts_held():
-                ours, theirs = self._timed_in_processes(case, pairs, sets, timed, watch)
+                with measured("timing_clock"):
+                    self._context.own_clock.wait()
+                with measured("timing_warm_up"):
+                    for pair in pairs:
+                        self._processes.share_compiled(pair)
+                        self._warm_up(pair, sets(), timed)
+                with measured("timing_pairs"):
+                    ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
+                with measured("timing_other"):
+                    self._warm_calls(pairs[0], sets(), ours, theirs, timed)
+                    self._second_clock(pairs[0], sets(), ours, timed)
         except WorkloadEndedError as ended:
             return ended.timed
         assert self.timer is not None
@@ -207,27 +221,6 @@ class PairedTiming:
             timed.baseline = theirs.measurement(self.timer, watch.throttled, claim, ranked)
         self._bound(case, timed)
         return timed
-
-    def _timed_in_processes(
-        self,
-        case: Case,
-        pairs: Sequence[ProcessPair],
-        sets: Callable[[], InputSet],
-        timed: Timed,
-        watch: ClockWatch,
-    ) -> tuple[Samples, Samples]:
-        """The times of the candidate's calls, and of the baseline's, as their processes tell."""
-        measured = self._calls.times.measured
-        with measured("timing_warm_up"):
-            for pair in pairs:
-                self._processes.share_compiled(pair)
-                self._warm_up(pair, sets(), timed)
-        with measured("timing_pairs"):
-            ours, theirs = self._call_pairs(case, pairs, sets, timed, watch)
-        with measured("timing_other"):
-            self._warm_calls(pairs[0], sets(), ours, theirs, timed)
-            self._second_clock(pairs[0], sets(), ours, timed)
-        return ours, theirs
 
     def _pairs(self) -> list[ProcessPair]:
         """The process pairs of claimed times, joined when first needed."""

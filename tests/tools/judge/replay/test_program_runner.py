@@ -12,6 +12,7 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import slots_of
 from kernel_harness.tools.judge.calls.shared_memory import HostMemory, SharedArena, place
+from kernel_harness.tools.judge.machine import clock_rate
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -197,12 +198,12 @@ def test_a_clock_that_others_have_slowed_is_waited_for(runner_of, spans, least, 
 def ticking(monkeypatch) -> None:
     """Time passes by a millisecond each time that somebody looks, however busy the machine is."""
     milliseconds = itertools.count()
-    monkeypatch.setattr(program_runner.time, "monotonic", lambda: next(milliseconds) / 1e3)
+    monkeypatch.setattr(clock_rate.time, "monotonic", lambda: next(milliseconds) / 1e3)
 
 
 @pytest.mark.usefixtures("ticking")
 def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkeypatch):
-    monkeypatch.setattr(program_runner, "CLOCK_WAIT_S", 0.01)
+    monkeypatch.setattr(clock_rate, "CLOCK_WAIT_S", 0.01)
     runner = runner_of(honest)
     runner._runner = scripted = Yardsticks(12_000)
     assert runner.wait_for_clock(10_000) == 12_000
@@ -212,7 +213,7 @@ def test_a_clock_that_stays_slow_is_the_usual_one_from_then_on(runner_of, monkey
 
 @pytest.mark.usefixtures("ticking")
 def test_a_first_runner_waits_for_a_steady_clock(runner_of, monkeypatch):
-    monkeypatch.setattr(program_runner, "STEADY_S", 0.01)
+    monkeypatch.setattr(clock_rate, "STEADY_S", 0.01)
     runner = runner_of(honest)
     runner._runner = scripted = Yardsticks(*[13_000] * 5, 11_000, 10_050, 10_000)
     assert runner.wait_for_clock(None) == 10_000

@@ -14,6 +14,7 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.machine.clock_rate import OwnClock
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     PrefetchedInputs,
@@ -130,6 +131,7 @@ def run(
         interpreted=False,
         cache_dir=tmp_path,
         contexts_held=contextlib.nullcontext,
+        own_clock=OwnClock(CPU),
     )
     processes = Processes()
     parts = TrialParts(

@@ -15,6 +15,7 @@ import torch
 
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall
 from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.machine.clock_rate import OwnClock
 from kernel_harness.tools.judge.machine.machine_load import MachineLoad
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
@@ -68,6 +69,8 @@ class ScriptedContext:
     memory_mhz: int | None = None
     interpreted: bool = False
     held: list[bool] = field(default_factory=lambda: [False])
+    own_clock: Any = field(default_factory=lambda: OwnClock(CPU))
+    quiet_batch_s: float | None = None
 
     @contextlib.contextmanager
     def contexts_held(self) -> Iterator[None]:
@@ -81,9 +84,26 @@ class ScriptedContext:
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
 
 
+@dataclass
+class ScriptedClock:
+    """A clock rate that is usual or is not, and how often it was waited for."""
+
+    usual: bool = False
+    waits: int = 0
+
+    def is_usual(self) -> bool:
+        return self.usual
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
 @pytest.fixture(autouse=True)
-def cold_device(monkeypatch):
-    monkeypatch.setattr(PairedTiming, "_preheat", lambda self: None)
+def preheated(monkeypatch) -> list[str]:
+    """Notes each preheating of the device, which has no work to do here."""
+    made: list[str] = []
+    monkeypatch.setattr(MachineLoad, "preheat", lambda self: made.append("products"))
+    return made
 
 
 def run(
@@ -93,6 +113,7 @@ def run(
     cancellation: Cancellation | None = None,
     deadline_s: float = 60.0,
     context: ScriptedContext | None = None,
+    race: str = "",
     **checks: Any,
 ) -> tuple[Timed, PairedTiming]:
     solution = make_solution(HONEST, definition="affine_n64")
@@ -102,6 +123,7 @@ def run(
         baseline=solution if baselines else None,
         checks=wire_judge.Checks(**numbers),
         hardware_file=str(HARDWARE),
+        race=race,
     )
     operator = affine()
     timing = PairedTiming(
@@ -179,6 +201,22 @@ def test_every_timed_call_has_inputs_of_its_own_at_addresses_of_their_own():
     places = {tuple(a.offset for a in r.arguments if isinstance(a, wire.TensorRef)) for r in cold}
     assert len(places) == len(cold)
     assert len(set(seen)) >= len(cold)
+
+
+@pytest.mark.parametrize(
+    ("race", "usual", "products"), [("", True, 1), ("one", True, 0), ("one", False, 1)]
+)
+def test_only_in_a_race_products_are_spared_while_the_clock_is_usual(
+    preheated, race, usual, products
+):
+    clock = ScriptedClock(usual)
+    run(
+        [ScriptedSession(honest, [9_000])],
+        context=ScriptedContext(H200, own_clock=clock),
+        race=race,
+    )
+    assert len(preheated) == products
+    assert clock.waits == 1, "the power of products lowers it"
 
 
 @pytest.mark.parametrize("wrong", [False, True])

@@ -18,6 +18,7 @@ import torch
 from kernel_harness.tools.judge.calls.judged_call import JudgedCall, slots_of
 from kernel_harness.tools.judge.calls.shared_memory import Damage, Layout
 from kernel_harness.tools.judge.checks import integrity
+from kernel_harness.tools.judge.machine.clock_rate import OwnClock
 from kernel_harness.tools.judge.operators.input_sets import (
     InputGenerator,
     InputSet,
@@ -285,6 +286,10 @@ class ScriptedContext:
 
     def contexts_held(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    @property
+    def own_clock(self) -> OwnClock:
+        return OwnClock(CPU)
 
 
 H200 = DeviceInfo(name="NVIDIA H200", executor=Executor.CUDA, sm_count=132)
