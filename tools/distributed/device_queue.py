@@ -70,10 +70,15 @@ class DeviceQueue:
 
     Args:
         ready: whether a device could be used without starting anything first.
+        broken: whether a device was of no use lately; a use that names another does without it.
     """
 
-    def __init__(self, ready: Callable[[str], bool] = lambda device: True) -> None:
-        self._ready = ready
+    def __init__(
+        self,
+        ready: Callable[[str], bool] = lambda device: True,
+        broken: Callable[[str], bool] = lambda device: False,
+    ) -> None:
+        self._ready, self._broken = ready, broken
         self._held: dict[str, HeldDevice] = {}
         self._waiting: list[Waiting] = []
         self._tickets: dict[int, Ticket] = {}
@@ -118,12 +123,13 @@ class DeviceQueue:
         finally:
             self._kept[device] -= 1
 
-    def _busyness(self, device: str) -> tuple[int, bool, bool]:
+    def _busyness(self, device: str) -> tuple[bool, int, bool, bool]:
         """How much a device has to do, in any server; a ready one comes before its equals."""
         pinned = sum(one.devices == (device,) for one in self._waiting)
         gpu = device.startswith("cuda:")
         held = device in self._held or (gpu and in_use(device))
-        return self._kept[device] + pinned, held, not self._ready(device)
+        kept = self._kept[device] + pinned
+        return self._broken(device), kept, held, not self._ready(device)
 
     def demand(self, device: str) -> asyncio.Event:
         """An event that is set while a use of this server waits for the device."""
@@ -199,7 +205,8 @@ class DeviceQueue:
         ticket.renew()
         numbers = {w: self._tickets[w.arrived].number for w in line if w.arrived in self._tickets}
         before = [w.devices for w, number in numbers.items() if number < ticket.number]
-        return self._in_order(offered(one.devices, before))
+        whole = {device for device in one.devices if not self._broken(device)} or {*one.devices}
+        return self._in_order([d for d in offered(one.devices, before) if d in whole])
 
     def _in_order(self, devices: Sequence[str]) -> list[str]:
         """Devices that are free, those first that could be used at once.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -34,9 +35,11 @@ from ..messages.judge import (
 )
 from ..progress import OnProgress
 from ..settings import Settings
-from .judge_process import CANCEL_GRACE_S, JUDGE_COMMAND, Judge
+from .judge_process import CANCEL_GRACE_S, JUDGE_COMMAND, Judge, NotStartedError
 
 DRAIN_S = 15.0
+BROKEN_S = 60.0
+"""For which a device whose judge did not start is left out, where another will do."""
 A = TypeVar(
     "A",
     Materialised,
@@ -55,7 +58,10 @@ class JudgePool:
         self._settings = settings
         self._command = command
         self._judges: dict[str, Judge] = {}
-        self._queue = DeviceQueue(lambda device: self.ready(device) is not None)
+        self._broken: dict[str, tuple[float, str]] = {}
+        self._queue = DeviceQueue(
+            lambda device: self.ready(device) is not None, lambda device: device in self.lost
+        )
         self._draining: set[asyncio.Task[None]] = set()
 
     def ready(self, device: str) -> Ready | None:
@@ -80,8 +86,9 @@ class JudgePool:
 
     @property
     def lost(self) -> Mapping[str, str]:
-        """By name, how a judge was lost: none here, where another is started in its place."""
-        return {}
+        """By name, why a device's judge did not start lately."""
+        since = time.monotonic() - BROKEN_S
+        return {device: what for device, (at, what) in self._broken.items() if at > since}
 
     def queue_state(self, devices: Sequence[str]) -> QueueState:
         """How full some devices are."""
@@ -98,6 +105,8 @@ class JudgePool:
     ) -> JudgeReport:
         """Has one plan carried out; cancelling the caller stops the trial's processes.
 
+        A device whose judge does not start costs one try on another, where one will do.
+
         Args:
             devices: one of them judges all of it.
             client: who asks; clients take turns.
@@ -106,6 +115,16 @@ class JudgePool:
             InfrastructureError: when the judge died or failed; never for a candidate's fault.
             DatasetError: when the operator or its data is at fault.
         """
+        try:
+            return await self._carried_out(devices, plan, progress, client)
+        except NotStartedError:
+            if all(device in self.lost for device in devices):
+                raise
+            return await self._carried_out(devices, plan, progress, client)
+
+    async def _carried_out(
+        self, devices: Sequence[str], plan: EvaluatePlan, progress: OnProgress, client: str
+    ) -> JudgeReport:
         async with contextlib.AsyncExitStack() as held:
             what = f"evaluation {plan.evaluation_id}"
             turn = self._queue.turn(devices, what, progress, client=client)
@@ -183,7 +202,12 @@ class JudgePool:
             if judge is not None:
                 judge.kill()
             judge = self._judges[device] = Judge(device, self._settings, self._command)
-            await judge.start()
+            try:
+                await judge.start()
+            except NotStartedError as error:
+                self._broken[device] = (time.monotonic(), error.what)
+                raise
+            self._broken.pop(device, None)
         return judge
 
     async def _follow(self, judge: Judge, evaluation_id: str, progress: OnProgress) -> JudgeReport:

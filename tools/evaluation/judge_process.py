@@ -31,6 +31,10 @@ class JudgeStoppedError(InfrastructureError):
     """Raised when a judge ended because this server ended it."""
 
 
+class NotStartedError(InfrastructureError):
+    """Raised when a judge does not come up, so that nothing of a candidate has run."""
+
+
 class Judge:
     """One running judge process; tests pass the command of a scripted one."""
 
@@ -55,7 +59,7 @@ class Judge:
         """Starts the process and waits until it is ready.
 
         Raises:
-            InfrastructureError: when it does not come up; the end of its log is in the text.
+            NotStartedError: when it does not come up; the end of its log is in the text.
         """
         logs = self._settings.archive_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -89,16 +93,14 @@ class Judge:
             self.kill()
             await self._process.wait()
             said = last_line(said_since(self._log, self._log_bytes))
-            raise InfrastructureError(
+            raise NotStartedError(
                 f"The judge for {self.device} did not start: {said or error}",
                 where=str(self._log),
                 remedy="Run check_environment; the log has the details.",
             ) from error
         if not isinstance(message, Ready):
             self.kill()
-            raise InfrastructureError(
-                f"The judge said {type(message).__name__} before it was ready"
-            )
+            raise NotStartedError(f"The judge said {type(message).__name__} before it was ready")
         self.ready = message
         return message
 

@@ -12,9 +12,15 @@ from kernel_harness.tools.errors import InfrastructureError
 from kernel_harness.tools.evaluation import judge_pool
 from kernel_harness.tools.evaluation.judge_pool import JudgePool
 from kernel_harness.tools.evaluation.judge_process import JUDGE_COMMAND
+from kernel_harness.tools.evaluation.plan import EvaluationRequest
+from kernel_harness.tools.evaluation.records.record_store import RecordStore
+from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.messages.judge import CallsRecorded, RecordCalls, SeededWorkload
 from kernel_harness.tools.progress import ignore_progress
+from kernel_harness.tools.schema.evaluation import Scope, Status
+from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
+from kernel_harness.tools.signing.keyring import Keyring
 
 
 @pytest.fixture
@@ -85,3 +91,80 @@ def test_an_answer_is_that_to_the_request_and_not_to_one_before(pool):
 
     answer = asyncio.run(record())
     assert (answer.request_id, answer.calls[0].reason) == ("mine", "scripted")
+
+
+@pytest.fixture
+def with_a_broken_device(tmp_path, scripted, monkeypatch):
+    """Judges of all devices but cuda:1, which has fallen off its bus."""
+    monkeypatch.setattr("kernel_harness.tools.distributed.device_lock.MACHINE", tmp_path)
+    script = tmp_path / "judge"
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *cuda:1*) echo begun >>{tmp_path}/starts; exit 1;; esac\n'
+        f'exec {" ".join(scripted)} "$@"\n'
+    )
+    script.chmod(0o755)
+    made = JudgePool(Settings(data_dir=tmp_path), [str(script)])
+    yield made
+    made.kill()
+
+
+def evaluated(pool, operator, tmp_path, *choices):
+    """What comes of evaluations that are asked for at once, and what is said of lost judges."""
+    settings = Settings(data_dir=tmp_path)
+    keys, records = Keyring(settings.signing_key, tmp_path), RecordStore(settings.evaluations_dir)
+    service = EvaluationService(settings, pool, records, "cuda:1", keys, more=("cuda:0",))
+
+    async def story():
+        try:
+            found = [service.evaluate(asked(operator, *choice), 60) for choice in choices]
+            return [one.evaluation for one in await asyncio.gather(*found)], dict(pool.lost)
+        finally:
+            await pool.close()
+
+    return asyncio.run(story())
+
+
+def asked(operator, number, devices=()):
+    """A request of its own."""
+    solution = Solution.model_validate(
+        {
+            "name": "slow",
+            "definition": "double",
+            "author": "test",
+            "spec": {
+                "language": "python",
+                "target_hardware": ["cuda"],
+                "entry_point": "main.py::run",
+            },
+            "sources": [{"path": "main.py", "content": f"def run(x, y): ...  # {number}\n"}],
+        }
+    )
+    return EvaluationRequest(operator, solution, Scope.FULL, devices=devices)
+
+
+def test_a_device_whose_judge_does_not_start_takes_no_evaluation_from_those_that_judge(
+    with_a_broken_device, operator, tmp_path
+):
+    """It was free again at once each time, and so had most of what others waited to have judged."""
+    pool = with_a_broken_device
+    found, lost = evaluated(pool, operator, tmp_path, *((number,) for number in range(4)))
+    assert [one.status for one in found] == [Status.PASSED] * 4
+    assert (tmp_path / "starts").read_text() == "begun\n"
+    assert list(lost) == ["cuda:1"] and "did not start" in lost["cuda:1"]
+
+
+def test_what_names_a_device_that_is_broken_is_told_so(with_a_broken_device, operator, tmp_path):
+    pool, broken = with_a_broken_device, ("cuda:1",)
+    found, _ = evaluated(pool, operator, tmp_path, (0, broken), (1, broken))
+    assert [one.status for one in found] == [Status.INFRASTRUCTURE_ERROR] * 2
+    assert all("cuda:1 did not start" in str(one.failure) for one in found)
+
+
+def test_a_broken_device_is_tried_again_later(
+    with_a_broken_device, operator, tmp_path, monkeypatch
+):
+    pool = with_a_broken_device
+    monkeypatch.setattr(judge_pool, "BROKEN_S", -1.0)
+    found, lost = evaluated(pool, operator, tmp_path, (0,))
+    assert found[0].status is Status.INFRASTRUCTURE_ERROR and lost == {}
+    assert (tmp_path / "starts").read_text() == "begun\n" * 2
