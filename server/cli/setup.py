@@ -56,7 +56,12 @@ def add_commands(
     doctor.set_defaults(run=lambda arguments: _as_asked(_doctor, arguments, settings_of(arguments)))
     help_text = "print a script that has a shell complete commands and options"
     completion = commands.add_parser("completion", help=help_text, description=help_text)
-    completion.add_argument("shell", choices=SHELLS, help="for which shell")
+    completion.add_argument(
+        "shell",
+        choices=SHELLS,
+        help="for which shell: in bash source <(kernel-harness completion bash), in zsh write it "
+        "as _kernel-harness into a folder of $fpath",
+    )
     completion.set_defaults(run=_completion)
 
 
