@@ -134,7 +134,7 @@ class Constants:
         for path, text in self._texts.items():
             if len(text) <= MOST_CHARACTERS and path.endswith(PYTHON_FILES + C_FILES):
                 module = python_constants if path.endswith(PYTHON_FILES) else macros
-                held |= dict.fromkeys(module.names(text))
+                held |= dict.fromkeys(module.names(text, MOST_LISTED))
         return f"It holds {', '.join(list(held)[:MOST_LISTED])}. " if held else ""
 
     @staticmethod

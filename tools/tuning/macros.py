@@ -7,6 +7,7 @@ preprocessor chooses between is defined several times, and refused.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -69,10 +70,11 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
     return [ValuePlace(start, start + len(stripped), text[start : start + len(stripped)])]
 
 
-def names(text: str) -> list[str]:
-    """What a call may name here: macros and constexpr variables that hold a plain value."""
-    found = dict.fromkeys(macro or variable for macro, variable in _DEFINED.findall(text))
-    return [name for name in found if isinstance(places(text, name), list)]
+def names(text: str, most: int) -> list[str]:
+    """What a call may name here, the first: macros and constexpr variables of a plain value."""
+    likely = dict.fromkeys(macro or variable for macro, variable in _DEFINED.findall(text))
+    found = (name for name in likely if isinstance(places(text, name), list))
+    return list(itertools.islice(found, most))
 
 
 def literal(name: str, value: Any, place: ValuePlace) -> str:

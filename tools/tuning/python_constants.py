@@ -7,8 +7,10 @@ level of a module, or in one function; whoever rebinds a name elsewhere computes
 from __future__ import annotations
 
 import ast
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import RequestError
@@ -19,6 +21,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
 _BOM = "\ufeff"
+MOST_LOOKED_AT = 64
+"""Names of a source that are looked for, to list those that are constants."""
 MOST_LINES = 4
 """That are named of a variable's assignments."""
 
@@ -29,6 +33,12 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
         tree = python_tree(text.removeprefix(_BOM))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"cannot be looked for, for the source is no Python ({type(error).__name__})"
+    found = _nodes(tree, constant)
+    return found if isinstance(found, str) else [_placed(text, node) for node in found]
+
+
+def _nodes(tree: ast.Module, constant: str) -> list[ast.AST] | str:
+    """The nodes of a constant's value, or why there are none; see `places`."""
     owner, _, key = constant.rpartition(".")
     found = _of_table(tree, owner, key) if owner else _of_module(tree, constant)
     if isinstance(found, str) and (owner or not found):
@@ -36,11 +46,11 @@ def places(text: str, constant: str) -> list[ValuePlace] | str:
         found = launched if not isinstance(launched, str) else found or launched
     if isinstance(found, str) and _may_be_local(tree, owner, key):
         found = _of_functions(tree, owner, key) or found
-    return found if isinstance(found, str) else [_placed(text, node) for node in found]
+    return found
 
 
-def names(text: str) -> list[str]:
-    """What a call may name here: constants of the module and of functions, keywords of launches.
+def names(text: str, most: int) -> list[str]:
+    """What a call may name here, the first: constants of the module and of functions, keywords.
 
     Entries of tables and functions that answer tiles can be named, too; they are not listed.
     """
@@ -48,28 +58,35 @@ def names(text: str) -> list[str]:
         tree = python_tree(text.removeprefix(_BOM))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    assigned = [name for node in tree.body for name in sorted(_bound_by(node)) if _is_value(node)]
     passed = [
         keyword.arg
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript)
         for keyword in node.keywords
-        if keyword.arg is not None
+        if keyword.arg is not None and _is_literal(keyword.value)
     ]
     local = [
-        name
+        node
         for function in ast.walk(tree)
         if isinstance(function, _FUNCTIONS) and not function.decorator_list
         for node in _statements(function.body)
-        for name in sorted(_bound_by(node))
-        if _is_value(node)
     ]
-    found = dict.fromkeys([*assigned, *passed, *local])
-    return [name for name in found if not isinstance(places(text, name), str)]
+    # Each is looked for in the whole tree, so those that cannot be one are left out before.
+    likely = dict.fromkeys([*_literals(tree.body), *passed, *_literals(local)])
+    looked_at = itertools.islice(likely, MOST_LOOKED_AT)
+    found = (name for name in looked_at if not isinstance(_nodes(tree, name), str))
+    return list(itertools.islice(found, most))
 
 
-def _is_value(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign | ast.AnnAssign)
+def _literals(statements: Iterable[ast.stmt]) -> list[str]:
+    """The names to which one of these statements, and no more of them, gives a literal."""
+    bound = [(name, node) for node in statements for name in sorted(_bound_by(node))]
+    times = Counter(name for name, _ in bound)
+    return [
+        name
+        for name, node in bound
+        if times[name] == 1 and (value := _value_for(node, name)) is not None and _is_literal(value)
+    ]
 
 
 def literal(name: str, value: Any, place: ValuePlace) -> str:

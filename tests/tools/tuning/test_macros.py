@@ -92,4 +92,4 @@ def test_the_names_of_plain_constants_are_listed():
         "constexpr int WARPS = 8;\nstatic constexpr unsigned TILE{16};\n"
         "constexpr int SUM = 2 + ROWS;\n"
     )
-    assert names(text) == ["ROWS", "WARPS", "TILE"]
+    assert names(text, 9) == ["ROWS", "WARPS", "TILE"]

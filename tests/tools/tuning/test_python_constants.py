@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernel_harness.tools.errors import RequestError
 from kernel_harness.tools.tuning.places import ValuePlace
-from kernel_harness.tools.tuning.python_constants import literal, places, replaced
+from kernel_harness.tools.tuning.python_constants import literal, names, places, replaced
 from tests.folding import for_each
 
 SOURCE = '''"""Größe µ."""
@@ -180,6 +180,13 @@ class Tile:
 def test_a_variable_that_a_function_assigns_once_is_a_constant(constant, value, old, new):
     """No source was said to assign it: programs that ship name their tiles so."""
     assert changed(constant, value, LOCAL) == LOCAL.replace(old, new)
+
+
+def test_of_a_long_source_the_first_names_are_listed():
+    """Each of its names was looked for in all of it: a call was held up for minutes."""
+    lines = [f"    made_{n}, taken_{n} = {n}, len(x)\n" for n in range(800)]
+    assert names("def run(x):\n" + "".join(lines), 3) == ["made_0", "made_1", "made_2"]
+    assert names(LOCAL, 9) == ["block_h", "block_v", "num_warps", "inner"]
 
 
 @for_each(
