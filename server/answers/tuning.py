@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -177,17 +178,22 @@ def _table(tuned: Tuned, results: Sequence[VariantResult]) -> str:
 
 
 def _failure_in_full(results: Sequence[VariantResult]) -> str | None:
-    """The first failure that the table cuts, with all values of its variant."""
+    """The first failure that the table cuts, with the values that its variant's name leaves out."""
     for result in results:
-        if result.state == "failed" and len(one_line(result.words, WORDS_IN_FULL)) > WORDS:
-            given = ", ".join(f"{name}={value!r}" for name, value in result.variant.values.items())
-            name = (
-                f"{result.variant.name} ({one_line(given, WORDS)})"
-                if given
-                else result.variant.name
-            )
-            return f"In full, {name}: {one_line(result.words, WORDS_IN_FULL)}"
+        words = one_line(result.words, WORDS_IN_FULL)
+        if result.state in ("failed", "undecided") and len(words) > WORDS:
+            name = result.variant.name
+            untold = [
+                f"{constant}={value!r}"
+                for constant, value in result.variant.values.items()
+                if f"{re.split('::|[.]', constant)[-1]}=" not in name
+            ]
+            return f"In full, {name}{_in_brackets(untold)}: {words}"
     return None
+
+
+def _in_brackets(parts: Sequence[str]) -> str:
+    return f" ({one_line(', '.join(parts), WORDS)})" if parts else ""
 
 
 def _resources(result: VariantResult) -> str:

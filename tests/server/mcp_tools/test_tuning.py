@@ -186,8 +186,11 @@ async def test_a_failure_that_the_table_cuts_is_said_in_full_with_its_values(
         await opened(client)
         grid = {"one": {"BLOCK": [16], "STAGES": 3}}
         found = await good(client, "evaluate_variants", workspace="mine", variants=grid)
+        named = {"two": {"kernel.py::BLOCK": [16, 32], "STAGES": 1}}
+        again = await good(client, "evaluate_variants", workspace="mine", variants=named)
         none = await refused(client, "evaluate_variants", variants=grid)
     assert f"In full, one (BLOCK=16, STAGES=3): COMPILE_ERROR: {said}" in found["summary"]
+    assert f"In full, two BLOCK=16 (STAGES=1): COMPILE_ERROR: {said}" in again["summary"]
     assert "Pass workspace, whose constants vary, or workspaces" in none
 
 
