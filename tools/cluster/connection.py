@@ -86,8 +86,8 @@ def cluster_pool(settings: Settings, command: Sequence[str] | None = None) -> An
     return ClusterPool(connection)
 
 
-class NotFreeError(InfrastructureError):
-    """Raised when a device of the cluster is in use by something else."""
+class UnfitError(InfrastructureError):
+    """Raised when a judge that is up has not the device that it is to judge on."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class RayConnection:
                 found[name] = answer
             elif isinstance(answer, BaseException):
                 refused[name] = answer.what if isinstance(answer, HarnessError) else str(answer)
-                if not isinstance(answer, NotFreeError):
+                if isinstance(answer, UnfitError):
                     self._unfit.add(name)
         model = "" if self._device in ("auto", "cpu") else self._device
         harness = importlib.metadata.version("kernel-harness")
@@ -274,15 +274,15 @@ class RayConnection:
         """What a judge says of itself, once its actor has its device and it is up.
 
         Raises:
-            NotFreeError: when Ray gives the actor no device.
-            InfrastructureError: when the judge does not start, or has not the device that it is to.
+            UnfitError: when the judge has not the device that it is to have.
+            InfrastructureError: when Ray gives the actor no device, or the judge does not start.
         """
         judge = RayJudge(self, name, actor)
         try:
             async with asyncio.timeout(PLACED_S):
                 await judge.call("cancel", "")  # of nothing: it answers once it is there
         except TimeoutError as error:
-            raise NotFreeError(
+            raise InfrastructureError(
                 f"Ray gave it no device within {PLACED_S:.0f} s: another server of the harness or "
                 "another program on the cluster has it"
             ) from error
@@ -293,7 +293,7 @@ class RayConnection:
             raise InfrastructureError(f"Its judge was not up within {START_S:.0f} s") from error
         device = said["device"]
         if self._device != "cpu" and device.get("executor", Executor.CUDA) != Executor.CUDA:
-            raise InfrastructureError(
+            raise UnfitError(
                 f"Ray says that {said['host']} has a GPU, and torch there can use none"
             )
         ready = Ready(

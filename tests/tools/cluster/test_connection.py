@@ -214,7 +214,8 @@ def test_devices_without_a_judge_are_looked_at_again_and_those_unfit_are_not(wit
         for node, answers in (
             ("unfit", {"facts": facts(executor="interpreter")}),
             ("taken", {"cancel": taken, "facts": facts()}),
-            ("lost", {"cancel": at_once, "facts": facts()}),
+            ("broken", {"cancel": unborn}),
+            ("lost", {"cancel": at_once}),
         ):
             ray.names.append(node)
             ray.answers = ray.answers | answers
@@ -227,9 +228,10 @@ def test_devices_without_a_judge_are_looked_at_again_and_those_unfit_are_not(wit
     assert refused == [
         (["ray:unfit/0"], 1),
         (["ray:taken/0", "ray:unfit/0"], 1),
-        (["ray:unfit/0"], 2),
+        (["ray:broken/0", "ray:taken/0", "ray:unfit/0"], 2),
+        (["ray:unfit/0"], 3),
     ]
-    assert judges == known == ["ray:first/0", "ray:lost/0", "ray:taken/0"]
+    assert judges == known == ["ray:broken/0", "ray:first/0", "ray:lost/0", "ray:taken/0"]
 
 
 def test_a_judge_unlike_those_in_use_is_not_added_to_them(with_ray):
