@@ -19,7 +19,7 @@ from typing import Any
 from ..devices.gpus import chosen_devices
 from ..errors import DatasetError, HarnessError, InfrastructureError
 from ..evaluation.judge_pool import JudgePool
-from ..evaluation.judge_process import JUDGE_COMMAND, Judge
+from ..evaluation.judge_process import JUDGE_COMMAND, Judge, NotStartedError
 from ..messages.frames import Message, decode
 from ..messages.judge import (
     CallInspected,
@@ -34,7 +34,7 @@ from ..messages.judge import (
 )
 from ..progress import OnProgress, ignore_progress
 from ..settings import Settings
-from .messages import HoldJudge, NodeRequest, ProfileOnNode, identity_of, to_node
+from .messages import HoldJudge, JudgeNotStarted, NodeRequest, ProfileOnNode, identity_of, to_node
 from .node_profiling import profiled
 from .operator_files import Files, files_below, lay_out
 
@@ -153,6 +153,8 @@ class JudgeActor:
                 await self._pass_on(asked)
             else:
                 self._say(identity, await self._answer(asked, note))
+        except NotStartedError as error:
+            self._say(identity, JudgeNotStarted(request_id=identity, what=error.what))
         except HarnessError as error:
             self._fault(identity, error, of_dataset=isinstance(error, DatasetError))
         except Exception as error:  # whatever it is: the server asks until something is said

@@ -59,6 +59,14 @@ class ProfiledOnNode(Message):
     )
 
 
+class JudgeNotStarted(Message):
+    """The node's judge does not start, so that nothing of a candidate has run there."""
+
+    kind: Literal["judge_not_started"] = "judge_not_started"
+    request_id: str
+    what: str
+
+
 NodeRequest = EvaluatePlan | CheckOperator | InspectCall | CompileCode | HoldJudge | ProfileOnNode
 Asked = CheckOperator | InspectCall | CompileCode | ProfileOnNode
 """What is asked of any judge, and answered once."""
@@ -70,8 +78,8 @@ _LATER = ConfigDict(defer_build=True)
 to_node: TypeAdapter[NodeRequest] = TypeAdapter(
     Annotated[NodeRequest, Field(discriminator="kind")], config=_LATER
 )
-from_node: TypeAdapter[JudgeAnswer | ProfiledOnNode] = TypeAdapter(
-    FromJudge | ProfiledOnNode, config=_LATER
+from_node: TypeAdapter[JudgeAnswer | ProfiledOnNode | JudgeNotStarted] = TypeAdapter(
+    FromJudge | ProfiledOnNode | JudgeNotStarted, config=_LATER
 )
 
 

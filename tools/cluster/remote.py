@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 from ..errors import InfrastructureError
 from ..evaluation.judge_pool import error_of
 from ..messages.frames import Message, decode
-from ..messages.judge import EvaluatePlan, JudgeAnswer, JudgeFault, Progress, Ready, from_judge
+from ..messages.judge import EvaluatePlan, JudgeAnswer, JudgeFault, Progress, Ready
 from ..progress import OnProgress
-from .messages import Asked, from_node, identity_of
+from .messages import Asked, JudgeNotStarted, ProfiledOnNode, from_node, identity_of
 from .operator_files import Files, files_of
 
 A = TypeVar("A", bound=Message)
@@ -73,9 +73,12 @@ class RemoteSession:
         """
         while not self._said:
             self._said.extend(await self._judge.call("messages", self._identity))
-        message = decode(from_judge, self._said.popleft())
+        message = decode(from_node, self._said.popleft())
+        if isinstance(message, JudgeNotStarted):
+            raise _not_started(message)
         if isinstance(message, JudgeFault) and message.evaluation_id == self._identity:
             raise error_of(message)
+        assert not isinstance(message, ProfiledOnNode)  # a session is of plans
         return message
 
 
@@ -99,6 +102,8 @@ async def carried_out(
                 message = decode(from_node, body)
                 if isinstance(message, Progress):
                     await progress(message.done, message.total, message.message)
+                elif isinstance(message, JudgeNotStarted):
+                    raise _not_started(message)
                 elif isinstance(message, kind):
                     asked = not isinstance(request, EvaluatePlan)
                     return message, await judge.call("files", identity) if asked else {}
@@ -106,6 +111,13 @@ async def carried_out(
                     raise error_of(message)
     finally:
         await forgotten(judge, identity)
+
+
+def _not_started(message: JudgeNotStarted) -> LostJudgeError:
+    """A judge that does not start is lost: free again at once, it would fail one after another."""
+    return LostJudgeError(
+        message.what, remedy="See to that node; this was not the candidate's fault."
+    )
 
 
 async def forgotten(judge: RemoteJudge, identity: str) -> None:

@@ -16,8 +16,11 @@ READY = Ready(device={"name": "scripted"}, versions={}, isolation={"level": "str
 class LocalJudge:
     """A judge's actor in this process, called as one on a node is."""
 
-    def __init__(self, name: str, folder: Path, fails: Exception | None = None) -> None:
-        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", scripted_judge())
+    def __init__(
+        self, name: str, folder: Path, fails: Exception | None = None, *options: str
+    ) -> None:
+        command = (*scripted_judge(), *options)
+        self.actor = JudgeActor(str(folder / name.replace("/", "-")), "cpu", command)
         self.fails, self.methods = fails, []
 
     async def call(self, method, *arguments):

@@ -134,6 +134,17 @@ def test_a_judge_that_was_lost_is_looked_for_and_used_again(served, tmp_path):
     assert "its worker is gone" not in notes
 
 
+def test_a_judge_that_does_not_start_takes_no_evaluation_from_those_that_judge(served, tmp_path):
+    """It was free again at once each time, and each evaluation that it took failed."""
+    broken = LocalJudge("ray:a/0", tmp_path, None, "--refuse-to-start")
+    other = LocalJudge("ray:b/0", tmp_path)
+    cluster, notes = LocalCluster({"ray:a/0": broken, "ray:b/0": other}), []
+    found, _ = served(cluster, "fine", "fine2", notes=notes)
+    assert [one.status for one in found] == [Status.PASSED] * 2
+    assert broken.methods.count("begin") == 1
+    assert any("did not start: no torch here" in note for note in notes)
+
+
 def test_a_judge_that_comes_later_is_used(served, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "LOOK_S", 0.0)
     cluster = LocalCluster({"ray:a/0": LocalJudge("ray:a/0", tmp_path)})
