@@ -205,8 +205,12 @@ class DeviceQueue:
         ticket.renew()
         numbers = {w: self._tickets[w.arrived].number for w in line if w.arrived in self._tickets}
         before = [w.devices for w, number in numbers.items() if number < ticket.number]
-        whole = {device for device in one.devices if not self._broken(device)} or {*one.devices}
+        whole = self._whole(one.devices)
         return self._in_order([d for d in offered(one.devices, before) if d in whole])
+
+    def _whole(self, devices: Sequence[str]) -> Sequence[str]:
+        """Those devices that are of use; all where none is, so that who asks is told why."""
+        return [device for device in devices if not self._broken(device)] or devices
 
     def _in_order(self, devices: Sequence[str]) -> list[str]:
         """Devices that are free, those first that could be used at once.
@@ -255,7 +259,7 @@ class DeviceQueue:
         usual = self._usual_s(devices)
         if usual is None or not devices:
             return None
-        return expected_wait_s(earlier, len(devices), usual, busy_s)
+        return expected_wait_s(earlier, len(self._whole(devices)), usual, busy_s)
 
     def _usual_s(self, devices: Sequence[str]) -> float | None:
         """How long an evaluation holds a device; as another server found where this one has not."""

@@ -357,3 +357,16 @@ def test_what_is_compared_keeps_to_the_device_with_the_least_to_do():
     assert kept == ["cuda:1", "cuda:2", "cuda:0", "cuda:1"]
     assert again == "cuda:0"
     assert beside_another_server == beside_own == "cuda:0"
+
+
+def test_a_broken_device_shortens_nobodys_wait():
+    """It counted as one that is free."""
+
+    async def story():
+        uses = Uses(broken=lambda device: device == "cuda:1")
+        async with uses.queue.turn(TWO, "a") as device:
+            uses.queue._uses.append(300.0)
+            return device, uses.queue.state(TWO).expected_s
+
+    device, expected_s = run(story)
+    assert device == "cuda:0" and expected_s == pytest.approx(300, abs=5)
