@@ -85,18 +85,27 @@ def target(
 def server_command(arguments: Sequence[str] = ()) -> list[str]:
     """Returns the command line that starts this installation's server.
 
+    By its name alone only where a client finds it, too: the folder of a virtual environment is on
+    the path of the shells in which that is activated, and of no client that is started elsewhere.
+
     Args:
         arguments: settings to pass on, e.g. ['--device', 'cpu'].
     """
     script = Path(sys.executable).with_name(NAME)
     on_path = shutil.which(NAME)
-    if on_path and script.exists() and os.path.samefile(on_path, script):
+    ours = on_path and script.exists() and os.path.samefile(on_path, script)
+    if on_path and ours and not _is_activated(Path(on_path).parent, script.parent):
         command = [NAME]
     elif script.exists():
         command = [str(script)]
     else:
         command = [sys.executable, "-P", "-m", "kernel_harness.server"]
     return [*command, "serve", *arguments]
+
+
+def _is_activated(found: Path, programs: Path) -> bool:
+    """Whether a program was found by way of an activated environment, and by no link to it."""
+    return sys.prefix != sys.base_prefix and found.resolve() == programs.resolve()
 
 
 def entry(client: Client, command: Sequence[str]) -> dict[str, Any]:

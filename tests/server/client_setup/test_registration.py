@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -197,3 +198,24 @@ def test_the_real_client_registers_and_removes(
     assert registration.is_registered(where, ["/another", "serve"])
     registration.run(where, registration.unregister_commands(where))
     assert registration.registered_entry(where) is None
+
+
+def test_a_client_is_told_a_name_only_where_it_finds_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed from an activated environment, a server was registered that other shells lack."""
+    programs, links = tmp_path / "venv" / "bin", tmp_path / "links"
+    for folder in (programs, links):
+        folder.mkdir(parents=True)
+    script = programs / "kernel-harness"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    (links / script.name).symlink_to(script)  # as pipx and uv do
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "base"))
+    for folder, command in ((programs, str(script)), (links, "kernel-harness")):
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+        assert registration.server_command() == [command, "serve"]
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)  # no virtual environment
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    assert registration.server_command() == ["kernel-harness", "serve"]
