@@ -49,16 +49,16 @@ SIZES = (4_096, 32_768, 524_288)
 BASELINE = "spinning"
 SMALL, LARGE = 3, 7
 """The best FIRST for inputs of up to 100,000 elements, and for others; SECOND is best at 4."""
-SCRIPTED_RUN_S = 0.69
-SCRIPTED_PAIR_S = 1.25
-SCRIPTED_SAMPLE_S = 1.92
+SCRIPTED_RUN_S = 0.40
+SCRIPTED_PAIR_S = 0.68
+SCRIPTED_SAMPLE_S = 1.84
 SCRIPTED_COMPILED_S = 0.074
 """As on one H200: a run of the race, one of two programs, a sample, one after the other."""
 SCRIPTED_US = (0.86, 0.00465), (2.8, 0.0304)
 """Of a small size and of a large one, the least and what a step adds: fitted to 105 variants."""
 SCRIPTED_CALL_NOISE = 0.012
 SLOW = 0.10, 0.27
-"""How much longer a slow run takes: the clock falls from 1,980 to 1,560 MHz in pauses."""
+"""How much longer a slow run takes: where power has lowered the clock from 1,980 to 1,560 MHz."""
 SCRIPTED_PAIR_NOISE = 0.005
 """Of the median ratio of calls in turn, in one pair of processes."""
 SCRIPTED_JITTER_US, SCRIPTED_PAIR_JITTER_US = 0.06, 0.03

@@ -25,7 +25,7 @@ from .main_effects import FREE, Level, Values, effects_number, forecast, levels_
 
 KEPT = 4
 """At most one in so many goes on."""
-FINALISTS = 5
+FINALISTS = 4
 """So many at most of a regime are left to be told apart by calls that take turns."""
 CUT_FROM = 2 * FINALISTS
 """So many that were measured twice are cut to the fastest of them without another rung."""
@@ -35,14 +35,15 @@ where one in twenty may have had a slow run, more."""
 NEAR, NEAR_US = 1.06, 0.6
 """Who took at most so many times the fastest's time, and so much more, may be the fastest.
 
-Times in a candidate's own process follow the device's clock rate, which falls in pauses from 1,980
-to 1,560 MHz: ten runs of a program of 3.2 µs took up to 4.0, and at a size of some 30 µs one run in
-eight took a seventh to a fifth longer than the others (H200). Two slow ones in turn are rare.
+Times in a candidate's own process follow the device's clock rate, which power lowers from 1,980 to
+1,560 MHz. Where it was not waited for, runs of 18 programs differed by up to 29 % from those of an
+hour before; since it is, by 3.7 % at most, half of them by less than 0.8 (H200). Others may use a
+device meanwhile; two slow runs in turn are rare.
 """
 ALONE_NEAR = 1.27
 """The same, of those with one run whose times nothing foretells."""
-AGAIN_NEAR, AGAIN_NEAR_US = 1.04, 0.4
-"""The same, of those that were measured twice or more: of a short call both runs may be slow."""
+AGAIN_NEAR, AGAIN_NEAR_US = 1.04, 0.25
+"""The same, of those that were measured twice or more."""
 DOUBTED = 4
 """So many of each regime are run again after the first rung whose times are not near, as others'
 foretell them to be."""

@@ -206,21 +206,17 @@ DECODE_US = {
 """Nine variants of a decode kernel on an H200, at four sizes."""
 
 
-@pytest.mark.parametrize("run", [0.02, None])
-def test_of_variants_within_a_few_per_cent_hardly_slower_ones_win_after_few_runs(
-    run: float | None,
-):
-    sizes = ("small", "s", "t", "u")
-    truth: Truth = {n: dict(zip(sizes, us, strict=True)) for n, us in DECODE_US.items()}
+def test_of_variants_within_a_few_per_cent_hardly_slower_ones_win_after_few_runs():
+    truth = {name: dict(zip("rstu", times, strict=True)) for name, times in DECODE_US.items()}
     losses, measured, times = [], 0, 60
     for seed in range(times):
-        course, _ = Field(truth, run, pair=0.01, seed=seed).raced()
+        course, _ = Field(truth, 0.02, pair=0.01, seed=seed).raced()
         measured += course.measured
-        for regime in sizes:
+        for regime in "rstu":
             best = min(us[regime] for us in truth.values())
             losses.append(truth[course.ranking(regime)[0]][regime] / best - 1)
     assert sum(losses) / len(losses) < 0.002
-    assert measured <= 27 * times, "9 runs, as many again, and a few meetings"
+    assert measured <= 24 * times, "9 runs, as many again, and a few meetings"
 
 
 def test_a_finalist_that_fails_is_out_and_meets_no_one_again():
