@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -32,7 +33,7 @@ from kernel_harness.tools.tuning.variants import Variant
 from ...server.scripted import DEFINITION, solution, write_dataset
 
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(900)]
 JUDGE = (sys.executable, "-P", str(Path(__file__).parents[1] / "evaluation/scripted_judge.py"))
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -101,11 +102,13 @@ class Nodes:
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "2")
     monkeypatch.setattr(pool, "LOOK_S", 1.0)
-    folder = tempfile.mkdtemp(prefix="khray", dir="/tmp")  # a socket's path is short
-    made = Nodes(folder)
-    yield made
-    made.end()
-    shutil.rmtree(folder, ignore_errors=True)
+    with Path("/tmp/khray.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # heads that start at a time take one another's ports
+        folder = tempfile.mkdtemp(prefix="khray", dir="/tmp")  # a socket's path is short
+        made = Nodes(folder)
+        yield made
+        made.end()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Server:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 from .test_ray import Nodes, nodes
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(900)]
 __all__ = ["nodes"]
 
 
