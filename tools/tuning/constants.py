@@ -7,6 +7,7 @@ changed so is refused in words, never guessed.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,23 @@ class Constants:
             texts[path] = self._changed(path, here)
         sources = [SourceFile(path=path, content=text) for path, text in texts.items()]
         return self._solution.model_copy(update={"name": name, "sources": sources})
+
+    def passed_to_triton(self) -> frozenset[str]:
+        """The constants that launches alone hold, and that Triton alone is given.
+
+        No other code of the program can tell their values.
+        """
+        texts = [text for path, text in self._texts.items() if path.endswith(PYTHON_FILES)]
+        found: set[str] = set()
+        for name, held in self._held.items():
+            constant = name.rpartition("::")[2]
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                if held.path.endswith(PYTHON_FILES):
+                    kernel = python_constants.launched_with(self._texts[held.path], constant)
+                    keyword = constant.rpartition(".")[2]
+                    if kernel and python_constants.plain_kernel(texts, kernel, keyword):
+                        found.add(name)
+        return frozenset(found)
 
     def edits(self, name: str, value: Any) -> tuple[str, list[Edit]]:
         """The source that holds a constant, and what is to be written there for a value.

@@ -16,11 +16,13 @@ COMPILE_OPTIONS = frozenset(("num_stages", "maxnreg", "num_ctas", "enable_fp_fus
 def alike(variants: Sequence[Variant]) -> list[list[Variant]]:
     """Groups of variants that differ in compile options alone, and so may have one machine code.
 
-    A constant of the program may change its grid or its host code, whatever the kernels' code is.
+    A constant of the program may change its grid or its host code, whatever the kernels' code is;
+    so may one that is called as an option is, unless launches alone hold it.
     """
     groups: dict[tuple[object, ...], list[Variant]] = {}
     for variant in variants:
-        others = [(c, repr(v)) for c, v in variant.values.items() if not _is_option(c)]
+        options = {name for name in variant.passed if _is_option(name)}
+        others = [(c, repr(v)) for c, v in variant.values.items() if c not in options]
         if len(others) < len(variant.values):
             groups.setdefault((variant.started_from, *sorted(others)), []).append(variant)
     return [group for group in groups.values() if len(group) > 1]

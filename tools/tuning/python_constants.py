@@ -49,6 +49,37 @@ def _nodes(tree: ast.Module, constant: str) -> list[ast.AST] | str:
     return found
 
 
+def launched_with(text: str, constant: str) -> str:
+    """The kernel whose launches alone hold a constant that `places` finds; empty: none does."""
+    tree = python_tree(text.removeprefix(_BOM))
+    owner, _, key = constant.rpartition(".")
+    at_top = _of_table(tree, owner, key) if owner else _of_module(tree, key)
+    if isinstance(at_top, list) or (at_top and not owner):
+        return ""
+    of_launches = _of_launches(tree, owner, key)
+    return "" if isinstance(of_launches, str) else next(iter(_launched(tree, owner, key)))
+
+
+def plain_kernel(texts: Iterable[str], kernel: str, keyword: str) -> bool:
+    """Whether one of some sources defines a kernel of Triton that is not given a keyword itself.
+
+    It is no parameter of it, as one is that its grid may ask for, and nothing wraps the kernel but
+    `triton.jit`: what computes values from others of a launch, may from this one.
+    """
+    name = kernel.rpartition(".")[2]
+    bound = [
+        node
+        for text in texts
+        for node in _bindings(python_tree(text.removeprefix(_BOM)), name)
+        if not isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    if len(bound) != 1 or not isinstance(node := bound[0], ast.FunctionDef):
+        return False
+    taken = {a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg)}
+    wrapped_by = [ast.unparse(one) for one in node.decorator_list]
+    return keyword not in taken and wrapped_by in (["triton.jit"], ["jit"])
+
+
 def names(text: str, most: int) -> list[str]:
     """What a call may name here, the first: constants of the module and of functions, keywords.
 

@@ -28,6 +28,7 @@ class Variant:
 
     Attributes:
         values: of the constants that it sets; empty for a workspace as it is.
+        passed: those of them that Triton alone is given, by launches.
         started_from: what its workspace was opened from.
         plan: id of the plan that its workspace names.
     """
@@ -37,6 +38,7 @@ class Variant:
     values: Mapping[str, Any] = field(default_factory=dict)
     started_from: str | None = None
     plan: str | None = None
+    passed: frozenset[str] = frozenset()
 
     @property
     def content(self) -> str:
@@ -64,10 +66,12 @@ def grid_variants(solution: Solution, grids: Mapping[str, Grid]) -> list[Variant
             remedy="Name fewer values: a coarse grid first, then a fine one around the fastest.",
         )
     constants = Constants(solution, list(dict.fromkeys(c for grid in lists.values() for c in grid)))
+    passed = constants.passed_to_triton()
     names, variants = _Names(), []
     for grid, values in _points(lists):
         name = names.new(_words(grid, values, lists[grid]))
-        variants.append(Variant(name, constants.with_values(values, _full(solution, name)), values))
+        made = constants.with_values(values, _full(solution, name))
+        variants.append(Variant(name, made, values, passed=passed))
     return variants
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kernel_harness.tools.tuning.equal_code import alike, with_equal_code
-from kernel_harness.tools.tuning.variants import Variant
+from kernel_harness.tools.tuning.variants import Variant, grid_variants
 
 from ...judging import make_solution
 
@@ -13,7 +15,7 @@ PROGRAM = make_solution("def run(x):\n    return x\n", definition="twice")
 
 
 def variant(name: str, came: str | None = None, **values: Any) -> Variant:
-    return Variant(name, PROGRAM, values, started_from=came)
+    return Variant(name, PROGRAM, values, started_from=came, passed=frozenset(values))
 
 
 def found(*variants: Variant, code: str | None = None) -> dict[str, str]:
@@ -48,3 +50,68 @@ def test_what_is_not_known_or_started_elsewhere_is_left_out_for_none():
 
 def test_a_value_is_told_from_another_of_the_same_number():
     assert not alike([variant("a", ON=True, num_stages=1), variant("b", ON=1, num_stages=2)])
+
+
+KERNEL = """import triton
+import triton.language as tl
+
+
+@triton.jit
+def step(x, y, BLOCK: tl.constexpr):
+    tl.store(y, tl.load(x))
+
+
+"""
+LAUNCH = "def run(x, y):\n    step[(4,)](x, y, BLOCK=64, num_stages=3)\n"
+
+
+def grouped(source: str, constant: str = "num_stages", *, kernels: str = "\n") -> bool:
+    """Whether variants of a program in the values of one constant may have one machine code."""
+    sources = {"main.py": source, "kernels.py": kernels}
+    program = make_solution(sources, definition="twice", entry_point="main.py::run")
+    return bool(alike(grid_variants(program, {"": {constant: [1, 2]}})))
+
+
+@pytest.mark.parametrize("constant", ["num_stages", "step.num_stages", "main.py::step.num_stages"])
+def test_an_option_is_what_launches_alone_hold(constant):
+    assert grouped(KERNEL + LAUNCH, constant)
+
+
+@pytest.mark.parametrize(
+    ("constant", "source"),
+    [
+        (
+            "num_stages",
+            "num_stages = 3\n\n\ndef run(x, y):\n    step[(num_stages,)](x, y, BLOCK=64)",
+        ),
+        ("tile.num_stages", "tile = {'num_stages': 3}\n\n\ndef run(x, y):\n    pass"),
+        ("run.num_stages", "def run(x, y):\n    num_stages = 3"),
+        ("num_stages", "def num_stages():\n    return 3\n\n\ndef run(x, y):\n    pass"),
+        ("num_stages", "def run(x, y):\n    num_stages = 3\n    step[(num_stages,)](x, y)"),
+    ],
+)
+def test_what_is_called_as_an_option_is_and_is_held_elsewhere_may_change_the_grid(constant, source):
+    assert not grouped(KERNEL + source + "\n", constant)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("BLOCK: tl.constexpr", "BLOCK: tl.constexpr, num_stages: tl.constexpr"),
+        (
+            "@triton.jit",
+            "@triton.heuristics({'BLOCK': lambda given: given['num_stages']})\n@triton.jit",
+        ),
+        ("@triton.jit\n", ""),
+        ("def run", "step = wrapped(step)\n\n\ndef run"),
+    ],
+)
+def test_a_launch_of_what_takes_the_option_itself_may_change_the_grid(changed):
+    assert not grouped((KERNEL + LAUNCH).replace(*changed))
+
+
+def test_a_kernel_of_another_source_is_found_there():
+    source = f"from .kernels import step\n\n\n{LAUNCH}"
+    assert grouped(source, kernels=KERNEL)
+    assert not grouped(source, kernels=KERNEL.replace("BLOCK:", "num_stages, BLOCK:"))
+    assert not grouped(source, kernels="step = None\n")
