@@ -74,7 +74,7 @@ def test_what_arrived_answers_for_the_same_bytes_and_can_be_archived(
     again = read_job(swept / "job.tar", _made(tmp_path / "again")).job
     fine = next(s for s in again.solutions.values() if s.name == "fine")
     request = home.lookup.evaluation_request(solution=fine)
-    assert home.evaluations._earlier(request) == passed
+    assert home.evaluations.earlier(request) == passed
     archived = home.archiving.archive_candidate(fine, passed.evaluation_id, "It is the same.")
     assert archived.node.evaluation_id == passed.evaluation_id
 
