@@ -160,8 +160,8 @@ class _Tuning:
     def _leave_out_equal_code(self) -> None:
         """Leaves out the variants whose machine code another one has."""
         left = self._left()
-        code = {r.variant.name: r.static.machine_code if r.static else "" for r in left}
-        for name, other in with_equal_code([result.variant for result in left], code).items():
+        checks = {result.variant.name: result.static for result in left}
+        for name, other in with_equal_code([r.variant for r in left], checks).items():
             result = self._results[name]
             result.state, result.words = VariantState.PRUNED, f"same machine code as {other}"
 

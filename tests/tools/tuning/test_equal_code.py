@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from kernel_harness.tools.schema.evaluation import StaticCheck, StaticKernel
 from kernel_harness.tools.tuning.equal_code import alike, with_equal_code
 from kernel_harness.tools.tuning.variants import Variant, grid_variants
 
@@ -20,8 +22,15 @@ def variant(name: str, came: str | None = None, **values: Any) -> Variant:
 
 def found(*variants: Variant, code: str | None = None) -> dict[str, str]:
     """Those with equal code, of variants whose machine codes are these letters."""
-    known = dict(zip([v.name for v in variants], code or "x" * len(variants), strict=True))
-    return with_equal_code(variants, {name: digest.strip() for name, digest in known.items()})
+    digests = zip(variants, code or "x" * len(variants), strict=True)
+    return with_equal_code(variants, {v.name: check(digest, v.values) for v, digest in digests})
+
+
+def check(digest: str, values: Mapping[str, Any]) -> StaticCheck:
+    """What compiling showed of a program of one kernel with these values."""
+    config = {name.rpartition(":")[2].rpartition(".")[2]: value for name, value in values.items()}
+    kernel = StaticKernel(name="step", target="sm_90", config=config)
+    return StaticCheck(status="built", kernels=[kernel], machine_code=digest.strip())
 
 
 def test_equal_code_of_variants_that_differ_in_compile_options_is_raced_once():
@@ -46,6 +55,14 @@ def test_what_is_not_known_or_started_elsewhere_is_left_out_for_none():
     assert not with_equal_code(pair, {})
     assert not found(variant("a", "w1", num_stages=1), variant("b", "w2", num_stages=2))
     assert not found(variant("a"), variant("b")), "programs as they are"
+
+
+def test_an_option_of_a_launch_that_no_call_came_to_is_left_out_for_nothing():
+    """Compiling has no results, and whether a kernel is launched may follow from them."""
+    pair = variant("a", num_stages=1), variant("b", num_stages=2)
+    for shown in ({}, {"num_stages": 1}, {"num_stages": 3}):
+        checks = {v.name: check("x", shown) for v in pair}
+        assert not with_equal_code(pair, checks)
 
 
 def test_a_value_is_told_from_another_of_the_same_number():

@@ -81,6 +81,8 @@ class StaticChecker:
         self._kernels: dict[tuple[str, str], StaticKernel] = {}
         self._failures: dict[str, str] = {}
         self._notes: dict[str, None] = {}
+        self._whole = True
+        """Whether every call came to its end, so that all that it launches was compiled."""
         self.check = StaticCheck(status="unavailable", reason=UNFINISHED)
         self.launches: dict[str, dict[str, CallLaunches]] = {}
         """By target and workload."""
@@ -178,6 +180,7 @@ class StaticChecker:
             if self._stopped or (position and time.monotonic() > deadline):
                 words = f"No time was left for {len(cases) - position} of {len(cases)} workloads."
                 self._notes[words] = None
+                self._whole = False
                 break
             inputs = self._operator.make_inputs(
                 case, seeds[case.uuid], self._operator.families[0], HOST, self._source.generator
@@ -226,6 +229,7 @@ class StaticChecker:
         self._notes |= dict.fromkeys(compiled.notes)
         self._failures = dict(compiled.failures) | self._failures
         fault = compiled.fault
+        self._whole = self._whole and fault is None and not compiled.notes
         if fault is None:
             return None
         if fault.kind in REMEDIES:
@@ -271,7 +275,7 @@ class StaticChecker:
             reason=reason,
             kernels=sorted(self._kernels.values(), key=self._place),
             failures=failures,
-            machine_code="" if failures else self._machine_code(),
+            machine_code=self._machine_code() if self._whole and not failures else "",
         )
 
     def _machine_code(self) -> str:
@@ -292,6 +296,7 @@ class StaticChecker:
     def _lost(self, judged_call: JudgedCall, lost: ProcessLost) -> StaticCheck:
         if self._stopped:
             self._notes = {f"Not all workloads were compiled: {UNFINISHED}.": None} | self._notes
+            self._whole = False
             return self._whole_check() if self._kernels else self.check
         self.failure = lost_failure(lost, Stage.COMPILE, None, judged_call.session.log())
         return StaticCheck(status="failed", reason=lost.detail)

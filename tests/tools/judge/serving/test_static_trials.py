@@ -111,6 +111,13 @@ def test_equal_code_is_told_whatever_it_was_asked_for(judge):
     assert python is None or python.machine_code == ""
 
 
+def test_of_a_call_that_ends_early_no_code_is_told(judge):
+    """What it would launch next may differ."""
+    early = PLAIN + "    raise RuntimeError('early')\n"
+    (found,) = records(judge, [static(early, "triton")])
+    assert found.static and found.static.kernels and found.static.machine_code == ""
+
+
 def test_what_was_compiled_for_a_race_is_there_in_its_first_run(judge):
     def of_race(plan: wire_judge.EvaluatePlan, race: str) -> wire_judge.EvaluatePlan:
         return plan.model_copy(update={"race": race})
