@@ -16,6 +16,8 @@ GLOBAL_SECTIONS = (".nv.global", ".nv.constant3")
 MOST_SECTIONS = 200_000
 MOST_SYMBOLS = 1_000_000
 MOST_NAME_BYTES = 65_536
+MOST_NAMES_BYTES = 64 << 20
+"""Of all sections: each may point into the middle of another's name."""
 OBJECT, FUNCTION = 1, 2
 SYMBOL_TABLE, WITHOUT_BYTES = 2, 8
 RUN_SECTIONS = (
@@ -61,13 +63,19 @@ class Cubin:
         )
 
     def code_digest(self) -> bytes:
-        """A hash of what runs: equal of programs that differ in names of files and lines alone."""
+        """A hash of what runs: equal of programs that differ in names of files and lines alone.
+
+        Raises:
+            CubinError: when sections lie over one another, and are more to read than the file.
+        """
+        run = [s for s in self.sections if s.name.startswith(RUN_SECTIONS)]
+        if sum(s.nbytes for s in run if s.kind != WITHOUT_BYTES) > len(self.data):
+            raise CubinError("Sections of the cubin overlap")
         found = hashlib.sha256()
-        for section in sorted(self.sections, key=lambda s: s.name):
-            if section.name.startswith(RUN_SECTIONS):
-                found.update(f"{section.name} {section.kind} {section.nbytes}\n".encode())
-                if section.kind != WITHOUT_BYTES:
-                    found.update(self._content(section))
+        for section in sorted(run, key=lambda s: s.name):
+            found.update(f"{section.name} {section.kind} {section.nbytes}\n".encode())
+            if section.kind != WITHOUT_BYTES:
+                found.update(self._content(section))
         return found.digest()
 
     def globals(self) -> dict[str, int]:
@@ -120,11 +128,15 @@ def read_cubin(data: bytes) -> Cubin:
         CubinError: when the bytes are none.
     """
     raw, names, flags = _sections(data)
-    sections = tuple(
-        Section(_text(names, name), kind, offset, nbytes, link)
-        for name, kind, _, _, offset, nbytes, link, *_ in raw
-    )
-    return Cubin(data, flags, sections)
+    sections: list[Section] = []
+    left = MOST_NAMES_BYTES
+    for at, kind, _, _, offset, nbytes, link, *_ in raw:
+        name = _text(names, at)
+        left -= len(name)
+        if left < 0:
+            raise CubinError("The names of the sections are too long")
+        sections.append(Section(name, kind, offset, nbytes, link))
+    return Cubin(data, flags, tuple(sections))
 
 
 def _sections(data: bytes) -> tuple[list[tuple[int, ...]], bytes, int]:

@@ -39,6 +39,8 @@ MOST_FILES = 4_000
 MOST_BYTES = 256 << 20
 MOST_RACE_BYTES = 1 << 30
 """Of all the kernels of a race; what is compiled beyond that is compiled again."""
+MOST_NOTES_BYTES = 1 << 20
+"""Of what Triton notes of one kernel, which is a thousand: it is parsed."""
 COMPILED_WITH = frozenset(("hash", "num_stages", "maxnreg", "enable_fp_fusion"))
 """Of what Triton notes of a kernel, that which acts by the code alone."""
 _ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
@@ -84,7 +86,8 @@ def machine_code(folder: Path, besides: Path | None = None) -> str:
                 with _opened(entry, cache) as files:
                     for name in filter(_CUBIN.match, os.listdir(files)):
                         code = _bytes_of(files, name, left)
-                        launch = _bytes_of(files, f"{name.removesuffix('cubin')}json", left)
+                        notes = f"{name.removesuffix('cubin')}json"
+                        launch = _bytes_of(files, notes, min(left, MOST_NOTES_BYTES))
                         left -= len(code) + len(launch)
                         asked = json.loads(launch)
                         kept = {key: asked[key] for key in sorted(asked.keys() - COMPILED_WITH)}

@@ -228,7 +228,9 @@ def test_machine_code_is_told_whatever_compilers_were_asked_for_and_wherever_it_
     assert triton_cache.machine_code(two, coded(tmp_path / "seed", other, entry="A" * 52)) == code
 
 
-@pytest.mark.parametrize("wrong", ["no cubin", "no notes", "no json", "a list", "a link", "a pipe"])
+@pytest.mark.parametrize(
+    "wrong", ["no cubin", "no notes", "no json", "a list", "long notes", "a link", "a pipe"]
+)
 def test_of_what_is_no_code_nothing_is_told(tmp_path, wrong):
     entry = coded(tmp_path / "a") / ENTRY
     cubin, notes = entry / "first.cubin", entry / "first.json"
@@ -241,6 +243,8 @@ def test_of_what_is_no_code_nothing_is_told(tmp_path, wrong):
             notes.write_text("{")
         case "a list":
             notes.write_text("[]")
+        case "long notes":
+            notes.write_text(json.dumps(LAUNCH | {"name": "x" * triton_cache.MOST_NOTES_BYTES}))
         case "a link":
             notes.rename(tmp_path / "notes")
             notes.symlink_to(tmp_path / "notes")
