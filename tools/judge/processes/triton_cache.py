@@ -26,6 +26,7 @@ import secrets
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,8 @@ MOST_RACE_BYTES = 1 << 30
 """Of all the kernels of a race; what is compiled beyond that is compiled again."""
 MOST_NOTES_BYTES = 1 << 20
 """Of what Triton notes of one kernel, which is a thousand: it is parsed."""
+LEAST_BYTES = 4 << 10
+"""That a file takes on a disk, however short it is."""
 COMPILED_WITH = frozenset(("hash", "num_stages", "maxnreg", "enable_fp_fusion"))
 """Of what Triton notes of a kernel, that which acts by the code alone."""
 _ENTRY = re.compile(r"[A-Z2-7]{52}\Z|[0-9a-f]{64}\Z")
@@ -52,13 +55,13 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def copy_kernels(source: Path, target: Path) -> int:
+def copy_kernels(source: Path, target: Path, most_bytes: int = MOST_BYTES) -> int:
     """Copies the cache entries that the target lacks; returns how many files were copied.
 
     Both are folders of Triton cache entries, each a folder of files; the target must exist. What
     cannot be copied is skipped.
     """
-    return _copy(source, target, _FILE)
+    return _copy(source, target, _FILE, most_bytes)
 
 
 def copy_launchers(source: Path, target: Path) -> int:
@@ -121,6 +124,7 @@ class RaceKernels:
         self._folder = folder
         self._race = ""
         self._bytes: dict[str, int] = {}
+        self._keeping = threading.Lock()
 
     def enter(self, race: str) -> None:
         """Drops the kernels of every other race; of a trial that is no race's run, all of them."""
@@ -136,14 +140,15 @@ class RaceKernels:
 
     def keep(self, race: str, content_hash: str, source: Path) -> None:
         """Keeps what a run of the race compiled, unless there is too much already."""
-        full = sum(list(self._bytes.values())) >= MOST_RACE_BYTES  # others add to it meanwhile
-        if not race or race != self._race or full:
-            return
         kept = self._folder / content_hash
-        with contextlib.suppress(OSError):  # as what cannot be copied is skipped
+        with self._keeping, contextlib.suppress(OSError):  # as what cannot be copied is skipped
+            left = MOST_RACE_BYTES - sum(self._bytes.values())
+            if not race or race != self._race or left <= 0:
+                return
             kept.mkdir(parents=True, exist_ok=True)
-            copy_kernels(source, kept)
-            self._bytes[content_hash] = sum(file.lstat().st_size for file in kept.rglob("*"))
+            copy_kernels(source, kept, min(left, MOST_BYTES))
+            sizes = (file.lstat().st_size for file in kept.rglob("*"))
+            self._bytes[content_hash] = sum(max(size, LEAST_BYTES) for size in sizes)
 
 
 def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
@@ -166,11 +171,11 @@ def start_seed(folder: Path, device: str) -> subprocess.Popen[bytes] | None:
     )
 
 
-def _copy(source: Path, target: Path, named: re.Pattern[str]) -> int:
+def _copy(source: Path, target: Path, named: re.Pattern[str], most_bytes: int = MOST_BYTES) -> int:
     copied = 0
     paths = (str(source).encode(), str(target).encode())
     with contextlib.suppress(OSError), _opened(source) as reading, _opened(target) as writing:
-        left = MOST_BYTES
+        left = most_bytes
         for entry in sorted(os.listdir(reading)):
             if copied >= MOST_FILES or left <= 0:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -195,14 +196,25 @@ def test_a_trial_of_no_race_leaves_nothing_behind(tmp_path):
     assert given(kernels, tmp_path / "second", "", "a") == 0
 
 
-def test_a_race_keeps_no_more_than_so_many_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(triton_cache, "MOST_RACE_BYTES", 100)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_race_keeps_no_more_than_so_many_bytes(tmp_path, monkeypatch, at_once):
+    """Whoever ends at once with others, too: variants are compiled by the dozen."""
+    monkeypatch.setattr(triton_cache, "MOST_RACE_BYTES", 100_000)
     kernels = triton_cache.RaceKernels(tmp_path / "race")
     kernels.enter("r")
-    for content in ("a", "b"):
-        kernels.keep("r", content, compiled(tmp_path / content, nbytes=60_000))
-    assert given(kernels, tmp_path / "of-a", "r", "a") == 1
-    assert given(kernels, tmp_path / "of-b", "r", "b") == 0
+    folders = [compiled(tmp_path / str(number), nbytes=60_000) for number in range(8)]
+    with ThreadPoolExecutor(8 if at_once else 1) as threads:
+        list(threads.map(lambda folder: kernels.keep("r", folder.name, folder), folders))
+    assert sum(1 for _ in (tmp_path / "race").rglob("*.cubin")) == 1
+
+
+def test_a_race_keeps_no_more_empty_files_than_a_disk_has_place_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(triton_cache, "MOST_RACE_BYTES", 3 * triton_cache.LEAST_BYTES)
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("r")
+    for content in "abcd":
+        kernels.keep("r", content, compiled(tmp_path / content, nbytes=0))
+    assert sum(1 for _ in (tmp_path / "race").rglob("*.cubin")) == 2
 
 
 LAUNCH = {"hash": "1", "name": "first", "num_warps": 4, "num_stages": 1, "shared": 0}
