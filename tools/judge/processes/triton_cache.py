@@ -129,8 +129,9 @@ class RaceKernels:
     def enter(self, race: str) -> None:
         """Drops the kernels of every other race; of a trial that is no race's run, all of them."""
         if race != self._race:
-            self._race, self._bytes = race, {}
-            remove_tree(self._folder)
+            with self._keeping:  # who is about to keep some would leave them behind
+                self._race, self._bytes = race, {}
+                remove_tree(self._folder)
 
     def give(self, race: str, content_hash: str | None, target: Path) -> int:
         """Copies what runs of the race compiled of some sources; returns how many files."""
@@ -211,6 +212,8 @@ def _copy_entry(
         names = list(filter(named.match, os.listdir(source)[:MOST_FILES]))
         if not names:
             return 0, 0
+        # Triton takes an entry for whole by its group file, and others may read the target.
+        names.sort(key=lambda name: name.startswith(GROUP))
         with contextlib.suppress(FileExistsError):
             os.mkdir(entry, 0o755, dir_fd=writing)
         with _opened(entry, writing) as target:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -186,6 +188,44 @@ def test_a_trial_of_no_race_or_of_another_has_all_dropped_for_good(tmp_path, ent
     assert not (tmp_path / "race").exists(), "an end that comes late"
     kernels.enter("r")
     assert given(kernels, tmp_path / "again", "r", "a") == 0
+
+
+def test_kernels_that_are_being_kept_as_the_race_ends_are_dropped_with_it(tmp_path, monkeypatch):
+    kernels = triton_cache.RaceKernels(tmp_path / "race")
+    kernels.enter("r")
+    copying, entering = threading.Event(), threading.Event()
+
+    def slow(folder, *arguments, make=Path.mkdir, **options):
+        copying.set()
+        entering.wait(0.2)
+        return make(folder, *arguments, **options)
+
+    first = compiled(tmp_path / "first")
+    monkeypatch.setattr(Path, "mkdir", slow)
+    with ThreadPoolExecutor(2) as threads:
+        kept = threads.submit(kernels.keep, "r", "a", first)
+        copying.wait()
+        entered = threads.submit(kernels.enter, "")
+        entered.add_done_callback(lambda _: entering.set())
+        kept.result()
+        entered.result()
+    assert not (tmp_path / "race").exists()
+
+
+def test_the_file_by_which_an_entry_counts_as_whole_comes_last(tmp_path, monkeypatch):
+    """A later run may be given what an earlier one is still giving away."""
+    source, target = folders(tmp_path)
+    for name in ("__grp__a.json", "a.json", "__grp__b.json", "b.cubin", "a.ptx"):
+        (source / ENTRY / name).write_text("{}")
+    placed = []
+
+    def replace(draft, name, place=os.replace, **at):
+        placed.append(name)
+        place(draft, name, **at)
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert triton_cache.copy_kernels(source, target) == 5
+    assert sorted(placed[-2:]) == ["__grp__a.json", "__grp__b.json"]
 
 
 def test_a_trial_of_no_race_leaves_nothing_behind(tmp_path):
