@@ -200,6 +200,8 @@ def serve(context: JudgeContext, channel: Channel, inbox: Inbox) -> None:
     while True:
         message = unanswered or inbox.next(IDLE_S)
         unanswered, context.without_pause = None, time.monotonic() - ended < SOON_S
+        if not isinstance(message, EvaluatePlan | Shutdown):
+            context.drain()  # of the last trial; the next one waits itself, where it must
         match message:
             case None:
                 context.end_prewarmed()

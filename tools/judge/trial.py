@@ -128,7 +128,8 @@ class Trial:
             HarnessError: when the harness, the operator or the machine failed.
         """
         with self._times.measured("drain"):
-            if little_is_free(self._context.device):
+            most = max(map(self.operator.input_bytes, self._runnable), default=0)
+            if little_is_free(self._context.device, most):
                 self._context.drain()
         self._context.race_kernels.enter(self._plan.race)
         checks = self._plan.checks

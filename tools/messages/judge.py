@@ -267,7 +267,10 @@ class JudgeReport(Message):
 
 
 class Drained(Message):
-    """The trial's processes have ended and the next one's were started: the device is free."""
+    """The device is free: the next trial's processes were started, and this one's have ended.
+
+    After a `Hurry` these may still be ending, which the next trial waits for before it times.
+    """
 
     kind: Literal["drained"] = "drained"
     evaluation_id: str

@@ -540,6 +540,18 @@ def test_only_who_waits_for_the_device_is_spared_what_a_trial_leaves(monkeypatch
     assert (patience, kept) == ([not hurry], [hurry])
 
 
+@pytest.mark.parametrize("kind", [wire_judge.MaterialiseInputs, wire_judge.CheckOperator])
+def test_what_is_no_trial_waits_for_the_processes_of_the_last_one(monkeypatch, kind):
+    """It has no time of its own for that, and may need the memory."""
+    context = MagicMock()
+    for name in ("_materialise", "_check_operator"):
+        monkeypatch.setattr(judge_main, name, lambda message, context: context.answered())
+    requests = Requests([kind.model_construct(), wire_judge.Shutdown()])
+    serve(context, MagicMock(), requests)  # pyright: ignore[reportArgumentType]
+    called = [name for name, *_ in context.mock_calls]
+    assert called.index("drain") < called.index("answered")
+
+
 # --- the stream -------------------------------------------------------------------------------
 
 

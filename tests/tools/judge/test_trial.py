@@ -242,11 +242,15 @@ def test_what_a_race_s_run_compiled_is_given_to_its_later_runs_and_to_no_other_t
 def test_what_an_earlier_trial_leaves_is_waited_for_where_little_memory_is_free(
     monkeypatch, little
 ):
-    monkeypatch.setattr(trial_module, "little_is_free", lambda device: little)
-    trial = MagicMock()
+    asked: list[int] = []
+    monkeypatch.setattr(
+        trial_module, "little_is_free", lambda device, nbytes: asked.append(nbytes) or little
+    )
+    trial = MagicMock(_runnable=[3, 7, 5])
+    trial.operator.input_bytes.side_effect = lambda case: case
     trial._parts.cancellation.overdue = False
     Trial.run(trial)
     called = [name for name, *_ in trial.mock_calls]
-    assert ("_context.drain" in called) == little
+    assert ("_context.drain" in called) == little and asked == [7]
     if little:
         assert called.index("_context.drain") < called.index("_carry_out")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kernel_harness.tools.judge.calls import shared_memory
-from kernel_harness.tools.judge.calls.device_memory import free_for
+from kernel_harness.tools.judge.calls.device_memory import free_for, little_is_free
 from kernel_harness.tools.judge.calls.shared_memory import DeviceMemory
 
 
@@ -33,6 +33,15 @@ def test_memory_that_torch_keeps_unused_is_given_back_where_little_is_free(
     with_free(monkeypatch, free)
     free_for(2 << 30, 0)
     assert len(given_back) == times
+
+
+@pytest.mark.parametrize(("inputs_gib", "little"), [(0, False), (15, False), (17, True)])
+def test_little_is_free_where_the_next_call_would_take_what_others_need(
+    monkeypatch, given_back, inputs_gib, little
+):
+    with_free(monkeypatch, 100 << 30)
+    assert little_is_free(torch.device("cuda", 0), inputs_gib << 30) == little
+    assert not little_is_free(torch.device("cpu"), inputs_gib << 30)
 
 
 def test_tensors_in_a_cycle_are_freed_first(monkeypatch, given_back):
