@@ -267,10 +267,7 @@ class JudgeReport(Message):
 
 
 class Drained(Message):
-    """The device is free: the next trial's processes were started, and this one's have ended.
-
-    After a `Hurry` these may still be ending, which the next trial waits for before it times.
-    """
+    """The device is free; the trial's processes have ended, or are ending after a `Hurry`."""
 
     kind: Literal["drained"] = "drained"
     evaluation_id: str

@@ -277,6 +277,10 @@ def test_machine_code_is_told_whatever_compilers_were_asked_for_and_wherever_it_
     assert triton_cache.machine_code(coded(tmp_path / "d", other)) not in (code, "")
     two = coded(coded(tmp_path / "e"), other, entry="A" * 52)
     assert triton_cache.machine_code(two) not in (code, "")
+    turned = coded(coded(tmp_path / "f", other), entry="A" * 52)
+    assert triton_cache.machine_code(turned) == triton_cache.machine_code(two), "in any order"
+    named = coded(coded(tmp_path / "g"), other, entry="of-its-own")
+    assert triton_cache.machine_code(named) == code, "a folder that Triton does not name so"
     assert triton_cache.machine_code(two, coded(tmp_path / "seed", other, entry="A" * 52)) == code
 
 
