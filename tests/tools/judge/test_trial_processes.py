@@ -87,3 +87,19 @@ def test_a_look_at_the_machine_sees_what_is_left(tmp_path):
         left.wait()
     assert any(str(left.pid) in words for words in found)
     assert any(str(tmp_path) in words for words in found)
+
+
+@pytest.mark.parametrize(("race", "kept"), [("r", 1), ("", 0)])
+def test_only_a_run_of_a_race_leaves_what_its_first_process_compiled(race, kept):
+    session: Any = Session()
+    session.triton_cache = Path("compiled")
+    calls: list[tuple[Any, ...]] = []
+    kernels = SimpleNamespace(keep=lambda *given: calls.append(given))
+    context: Any = SimpleNamespace(spawn=lambda *_, **__: session, race_kernels=kernels)
+    solution = make_solution("pass", definition="affine_n64")
+    plan = make_plan(solution).model_copy(update={"race": race})
+    definition = Definition.model_validate(plan.definition)
+    processes = TrialProcesses(plan, context, definition, solution, Cancellation())
+    processes.spawn()
+    processes.close()
+    assert calls == [("r", plan.content_hash, Path("compiled"))] * kept

@@ -183,14 +183,16 @@ class Kept:
         self.closed = True
 
 
-def test_what_is_kept_of_a_baseline_is_not_prewarmed_and_ends_with_what_is(runners):
+def test_what_is_kept_of_a_baseline_is_not_prewarmed_and_ends_with_what_is(runners, monkeypatch):
     context, zygote = opened(GPU, memory=1 << 40, **SEALED)
     context.kept_baseline = kept = Kept()
+    entered: list[str] = []
+    monkeypatch.setattr(context.race_kernels, "enter", entered.append)
     context.prewarm()
     assert len(runners) == RUNNERS - 3
     assert sum(p.scratch_library == "bGli" for p in zygote.spawned) == 1
     context.end_prewarmed()
-    assert kept.closed
+    assert kept.closed and entered == [""], "no race goes on"
 
 
 def test_no_more_is_prewarmed_than_a_judge_has_processors(runners, processors):
