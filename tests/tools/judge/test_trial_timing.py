@@ -36,8 +36,10 @@ def run(monkeypatch):
         ended: Exception | None = None,
     ):
         asked: list[str] = []
+        drained: list[bool] = []
 
         def time_public(*_: Any) -> dict[str, Timed]:
+            assert drained, "processes of an earlier trial may still be ending"
             if ended is not None:
                 raise ended
             return public
@@ -59,7 +61,7 @@ def run(monkeypatch):
             lambda *_: SimpleNamespace(run=time_held_out, replay_differs=differs),
         )
         anything: Any = SimpleNamespace(
-            spawn_for_timing=None, end_with=lambda *_: None, drain=lambda: None
+            spawn_for_timing=None, end_with=lambda *_: None, drain=lambda: drained.append(True)
         )
         parts: Any = SimpleNamespace(context=anything, operator=None, plan=None, rng=None)
         call: Any = SimpleNamespace(collect=lambda **_: {})
