@@ -252,7 +252,7 @@ HOW_TIMES_ARE_TAKEN = {
         f"{JUDGE}/timing/test_held_out_timing.py::"
         "test_a_size_that_is_wrong_when_timed_fails_and_is_not_shown",
     ),
-    "a process that is still making its context is stopped while calls are replayed": (
+    "a process that is still making its context is stopped while calls are timed": (
         f"{JUDGE}/processes/test_context.py::"
         "test_only_what_still_makes_its_context_is_held_while_calls_are_replayed",
     ),
