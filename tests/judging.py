@@ -136,12 +136,13 @@ def make_solution(
     binding: str | None = None,
     style: str = "destination",
     entry_point: str = "kernel.py::run",
+    name: str = "under-test",
 ) -> Solution:
     """A solution of one or more files."""
     files = {"kernel.py": source} if isinstance(source, str) else source
     return Solution.model_validate(
         {
-            "name": "under-test",
+            "name": name,
             "definition": definition,
             "author": "tests",
             "spec": {

@@ -18,9 +18,10 @@ from kernel_harness.tools.evaluation.service import EvaluationService
 from kernel_harness.tools.messages.judge import CallsRecorded, RecordCalls, SeededWorkload
 from kernel_harness.tools.progress import ignore_progress
 from kernel_harness.tools.schema.evaluation import Scope, Status
-from kernel_harness.tools.schema.flashinfer_trace import Solution
 from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
+
+from ...judging import make_solution
 
 
 @pytest.fixture
@@ -126,19 +127,8 @@ def evaluated(pool, operator, tmp_path, *choices):
 
 def asked(operator, number, devices=()):
     """A request of its own."""
-    solution = Solution.model_validate(
-        {
-            "name": "slow",
-            "definition": "double",
-            "author": "test",
-            "spec": {
-                "language": "python",
-                "target_hardware": ["cuda"],
-                "entry_point": "main.py::run",
-            },
-            "sources": [{"path": "main.py", "content": f"def run(x, y): ...  # {number}\n"}],
-        }
-    )
+    source = f"def run(x, y): ...  # {number}\n"
+    solution = make_solution(source, definition="double", name="slow")
     return EvaluationRequest(operator, solution, Scope.FULL, devices=devices)
 
 

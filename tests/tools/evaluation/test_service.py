@@ -34,21 +34,11 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.workloads.regimes import sample_shapes
 
+from ...judging import make_solution
+
 
 def named(name: str, source: str = "def run(x, y):\n    y.copy_(x)\n") -> Solution:
-    return Solution.model_validate(
-        {
-            "name": name,
-            "definition": "double",
-            "author": "test",
-            "spec": {
-                "language": "python",
-                "target_hardware": ["cuda"],
-                "entry_point": "main.py::run",
-            },
-            "sources": [{"path": "main.py", "content": source}],
-        }
-    )
+    return make_solution(source, definition="double", name=name)
 
 
 async def judged(service, operator, solution, **choices):

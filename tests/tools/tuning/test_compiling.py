@@ -18,6 +18,7 @@ from kernel_harness.tools.settings import Settings
 from kernel_harness.tools.signing.keyring import Keyring
 from kernel_harness.tools.tuning import compiling
 
+from ...judging import make_solution
 from ..evaluation.conftest import operator
 from ..evaluation.scripted_command import scripted_judge
 
@@ -35,19 +36,7 @@ def service(tmp_path):
 
 
 def program(name: str, number: int, source: str = "def run(x, y):\n    pass") -> Solution:
-    return Solution.model_validate(
-        {
-            "name": name,
-            "definition": "double",
-            "author": "test",
-            "spec": {
-                "language": "python",
-                "target_hardware": ["cuda"],
-                "entry_point": "main.py::run",
-            },
-            "sources": [{"path": "main.py", "content": f"{source}  # {number}\n"}],
-        }
-    )
+    return make_solution(f"{source}  # {number}\n", definition="double", name=name)
 
 
 def compiled(service, operator, programs, told=None):
